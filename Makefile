@@ -1,0 +1,82 @@
+# Makefile -- builds nnc and its runtime, runs the tests and the demonstration.
+#
+#   make          build/nnc and build/libnn.a
+#   make demo     compiles LeNet-5, trains it on Fashion-MNIST, shows what it reaches
+#   make check    all tests (under ten minutes)
+#   make bench    speed, side by side with what is installed
+#   make soak     long fuzzing and full training
+#   make clean
+
+B      := build
+CC     := cc
+CFLAGS := -O2 -g
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+          -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wvla -Werror
+ALL    := -std=c11 -D_GNU_SOURCE $(CFLAGS)
+
+COMPILER := $(sort $(wildcard compiler/*/*.c) compiler/main.c)
+RUNTIME  := $(sort $(wildcard runtime/*.c))
+LIBRARY  := $(sort $(wildcard lang/*.nn))
+UNIT     := $(sort $(wildcard tests/unit/*.c))
+
+# Compiler objects without main.o: the unit tests link with them.
+PARTS   := $(patsubst %.c,$B/%.o,$(filter-out compiler/main.c,$(COMPILER))) \
+           $B/gen/parse.o $B/gen/lex.o $B/gen/library.o $B/gen/embedded.o
+RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
+TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
+
+.DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
+.PHONY: all check demo bench soak clean unit setup
+
+all: $B/nnc $B/libnn.a
+
+$B/nnc: $(PARTS) $B/compiler/main.o
+	$(CC) $(CFLAGS) -o $@ $^ -lm
+
+$B/libnn.a: $(RUNOBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$B/compiler/%.o: compiler/%.c | $B/gen/parse.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
+
+$B/runtime/%.o: runtime/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(WARN) -Iruntime -MMD -MP -c -o $@ $<
+
+# Lemon keeps parse.h untouched when no token changed; the touch keeps make content.
+$B/gen/parse.c $B/gen/parse.h &: compiler/syntax/parse.y
+	@mkdir -p $(@D)
+	lemon -q -c -d$B/gen $<
+	@touch $B/gen/parse.h
+$B/gen/lex.c: compiler/syntax/lex.re $B/gen/parse.h
+	re2c -W -Werror --no-generation-date -o $@ $<
+$B/gen/parse.o $B/gen/lex.o: $B/gen/%.o: $B/gen/%.c
+	$(CC) $(ALL) -w -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
+
+# The library and the C that every model carries become part of the compiler, as text.
+embed = printf '{"%s",\n' $(1); sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $(1); echo '},'
+$B/gen/library.c: $(LIBRARY)
+	@mkdir -p $(@D)
+	@{ echo '#include "base/embedded.h"'; echo 'const Embedded library_files[] = {'; \
+	  $(foreach f,$^,$(call embed,$f);) echo '{0, 0}};'; } > $@
+$B/gen/embedded.c: runtime/nn_vec.h runtime/nn_random.h
+	@mkdir -p $(@D)
+	@{ echo '#include "base/embedded.h"'; echo 'const Embedded prelude_files[] = {'; \
+	  $(foreach f,$^,$(call embed,$f);) echo '{0, 0}};'; } > $@
+$B/gen/library.o $B/gen/embedded.o: $B/gen/%.o: $B/gen/%.c
+	$(CC) $(ALL) -Icompiler -MMD -MP -c -o $@ $<
+
+$B/tests/%: tests/unit/%.c $(PARTS) $B/libnn.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(WARN) -Icompiler -Iruntime -I$B/gen -MMD -MP -o $@ $< $(PARTS) $B/libnn.a \
+	    -lcheck -lsubunit -lrt -lpthread -lz -lm
+
+unit: $(TESTS)
+	@for t in $(TESTS); do $$t || exit 1; done
+
+clean:
+	rm -rf $B
+
+-include $(shell find $B -name '*.d' 2>/dev/null)

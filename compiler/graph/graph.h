@@ -1,0 +1,223 @@
+/* graph.h -- the equation graph: tensors, and equations over boxes of indices. It knows no layer.
+ *
+ * A graph is a list of equations in an order in which they can be carried out. Every temporary tensor is
+ * the result of exactly one equation (static single assignment); inputs, parameters, states and scalars are
+ * given from outside. An equation says, for every point of its box (the product of its index ranges):
+ *
+ *     map     out[at] = value                      each point writes a place of its own
+ *     reduce  out[at] = tail(sum/max/min/prod of value over the points that write this place)
+ *
+ * The batch is an ordinary axis: axis 0 of every batched tensor, of size Graph.batch. The last batch of an
+ * epoch is short: only samples b < count are real ("count" is a scalar tensor). Reductions over the batch
+ * in the source are lowered with the guard `select(b < count, e, 0)`; everything else may compute garbage in
+ * the samples that are not there, and no gradient flows out of them. */
+#ifndef NNC_GRAPH_H
+#define NNC_GRAPH_H
+
+#include "base/base.h"
+#include "base/diag.h"
+
+enum { MAX_RANK = 8, MAX_BOX = 16 };
+
+typedef struct Index {
+    const char *name; /* as in the source, "o", "c"; for people only: identity is the pointer */
+    int64_t size;     /* runs over 0..size-1 */
+    bool batch;       /* runs over the samples */
+} Index;
+
+typedef enum {
+    ROLE_INPUT,  /* a field of the batch, given by the caller: batched, sample-major */
+    ROLE_PARAM,  /* trained; kept in the context */
+    ROLE_STATE,  /* kept in the context, not trained */
+    ROLE_SCALAR, /* a number of the training clock (see SCALARS below): rank 0 */
+    ROLE_TEMP,   /* the result of an equation */
+} Role;
+
+typedef struct Tensor {
+    const char *name; /* unique in its graph: "conv1.weight", "conv1.y", "d.conv1.y" */
+    Role role;
+    bool integer; /* holds whole numbers (class indices): int32 outside, a whole double inside */
+    bool batched; /* axis 0 is the batch */
+    bool wanted;  /* the graph exists to compute it: an output. Never removed, always stored */
+    int rank;
+    int64_t size[MAX_RANK];
+    int id;              /* position in Graph.tensors */
+    struct Tensor *next; /* of a param or state: the temporary that replaces it after the step, or NULL */
+    Span where;          /* where the source defines it */
+} Tensor;
+
+/* An operation on numbers. `derivative[i]` is d result / d operand i in prefix text over a b c (operands) and
+ * y (the result), "mul(y,sub(1,y))"; NULL for zero. The table is ops.c. */
+typedef struct Op {
+    const char *name;
+    int arity;
+    double (*eval)(const double *args);
+    const char *derivative[3];
+    const char *c_vector; /* on vectors of lanes: "%a + %b", "nn_tanh(%a)" */
+    const char *c_scalar; /* on doubles, for rank-0 code: "tanh(%a)" */
+    bool whole;           /* the result is whole where the operands are: may stand in a subscript */
+    bool dear;            /* worth computing once outside a loop: exp, pow, div, sqrt ... */
+} Op;
+
+typedef enum {
+    EXPR_NUMBER,
+    EXPR_INDEX,  /* the value of an index, as a number */
+    EXPR_LOAD,   /* tensor[subscripts]; a subscript is any whole-valued expression */
+    EXPR_OP,     /* op(args); comparisons give 1 or 0; select(c, a, b) is a where c != 0 */
+    EXPR_RESULT, /* in a tail: the finished reduction */
+    EXPR_RANDOM, /* uniform in [0,1), a pure function of (seed, step, stream, arg 0): see runtime/nn_random.h */
+} ExprKind;
+
+/* Expressions are never changed once made, so they may be shared. */
+typedef struct Expr {
+    ExprKind kind;
+    double number; /* EXPR_NUMBER; EXPR_RANDOM: the stream, a whole number below 2^32 */
+    Index *index;
+    Tensor *tensor;
+    bool padded; /* EXPR_LOAD: gives 0 where a subscript is outside; else all are proved inside */
+    const Op *op;
+    int nargs; /* subscripts, operands, or the counter of a random number */
+    struct Expr *args[MAX_RANK];
+} Expr;
+
+typedef enum { EQ_MAP, EQ_SUM, EQ_MAX, EQ_MIN, EQ_PROD, EQ_ARGMAX } How;
+
+/* A layer as the user wrote it, for `info`, comments and messages. */
+typedef struct Layer {
+    const char *name; /* "conv1", "stage1.basic2.body1.conv1" */
+    const char *call; /* "conv(6, 5, pad = 2)" */
+    Span where;
+    Tensor *out; /* its (first) result */
+    struct Layer *parent;
+} Layer;
+
+typedef struct Equation {
+    Tensor *out;
+    Expr *at[MAX_RANK]; /* one subscript for each axis of out: an index, or affine in indices ("c*H*W + i*W + j") */
+    How how;
+    Expr *value;
+    int nbox;
+    Index *box[MAX_BOX]; /* every index of the equation, each once: those in `at` first, then the reduced ones */
+    Expr *tail;          /* reductions: what is stored, over EXPR_RESULT and the indices in `at`; NULL: the result */
+    Layer *layer;        /* the layer it came from, or NULL */
+    Span where;
+    bool backward; /* made by the gradient */
+} Equation;
+/* EQ_ARGMAX gives the position of the first largest value, counted row-major over the reduced indices. */
+
+/* A hand-written derivative (`grad z = ...` in the source): equations made before the gradients exist. While the
+ * reverse sweep passes over equations first..last-1, they contribute nothing to `in`; instead `equations` are
+ * appended, in which `dout` stands for the gradient of `out`, and `din` is a contribution to the gradient of `in`.
+ * Other tensors read by first..last-1 (parameters) get their gradients in the ordinary way unless listed too. */
+typedef struct CustomGrad {
+    int first, last;
+    Tensor *in, *out;
+    Tensor *dout, *din;
+    LIST(Equation *) equations;
+} CustomGrad;
+
+typedef struct Graph {
+    Arena *arena;
+    const char *name; /* "step", "eval", "predict", "prepare", "init", "report" */
+    int64_t batch;
+    LIST(Tensor *) tensors;
+    LIST(Equation *) equations;
+    LIST(CustomGrad *) customs;
+} Graph;
+
+/* The scalars a graph may read: tensors of ROLE_SCALAR with these names. Kept as doubles in the context, set by
+ * the training loop. X(name, what) */
+#define SCALARS(X)                                                                             \
+    X(count, "samples in this call")                                                           \
+    X(total, "samples in the whole step, over all its accumulated calls")                      \
+    X(last, "1 if this call ends the step (always, unless gradients accumulate)")              \
+    X(steps, "the number of this step, from 1")                                                \
+    X(epoch, "the number of this epoch, from 1")                                               \
+    X(steps_per_epoch, "steps in one epoch")                                                   \
+    X(total_steps, "steps in the whole training")                                              \
+    X(base_lr, "learning rate as given, before the schedule")                                  \
+    X(valid_loss, "loss on the validation split after the epoch before, or inf")               \
+    X(seed, "the seed of all randomness")
+
+/* --- making graphs (graph.c) --- */
+Graph *graph_new(Arena *a, const char *name, int64_t batch);
+/* Sizes are copied. For batched tensors size[0] is the batch. The name is made unique by appending .2, .3 ... */
+Tensor *graph_tensor(Graph *g, const char *name, Role role, int rank, const int64_t *size);
+Tensor *graph_find(const Graph *g, const char *name); /* or NULL */
+Tensor *graph_scalar(Graph *g, const char *name);     /* the ROLE_SCALAR tensor, made when first asked for */
+Index *index_new(Arena *a, const char *name, int64_t size);
+Index *index_batch(Graph *g); /* a fresh index over the samples */
+/* Appends `out[at] how= value`; the box is collected from `at`, then from `value`. */
+Equation *graph_equation(Graph *g, Tensor *out, Expr *const *at, How how, Expr *value);
+int64_t tensor_count(const Tensor *t); /* product of its sizes */
+/* The equation that makes t, or NULL. */
+Equation *graph_maker(const Graph *g, const Tensor *t);
+/* A copy that shares nothing changeable: passes may change it and leave g alone. Tensors keep their ids. */
+Graph *graph_copy(const Graph *g, const char *name);
+
+/* --- expressions (expr.c) --- */
+const Op *op_find(const char *name); /* NULL when there is none */
+const Op *op_at(int i);              /* i-th of the table, NULL past its end */
+Expr *expr_number(Arena *a, double x);
+Expr *expr_index(Arena *a, Index *i);
+Expr *expr_load(Arena *a, Tensor *t, Expr *const *subscripts, bool padded);
+Expr *expr_scalar(Arena *a, Tensor *t); /* load of a rank-0 tensor */
+Expr *expr_result(Arena *a);
+Expr *expr_random(Arena *a, uint32_t stream, Expr *counter);
+/* Folds constants and the identities that hold for all floats (x*1, x+0 for an index, select of a constant);
+ * name must be in the table. Unused operands NULL. */
+Expr *expr_op(Arena *a, const char *name, Expr *x, Expr *y, Expr *z);
+/* The same expression with indices and tensors replaced; maps may be NULL. */
+typedef struct Rename {
+    int nindex;
+    Index *from[MAX_BOX];
+    Expr *to[MAX_BOX];   /* what stands for from[i] */
+    Expr *result;        /* what stands for EXPR_RESULT, or NULL */
+    Tensor *old, *fresh; /* a tensor to be replaced, or NULL */
+} Rename;
+Expr *expr_rename(Arena *a, Expr *e, const Rename *r);
+bool expr_same(const Expr *a, const Expr *b);
+bool expr_whole(const Expr *e); /* surely a whole number: may be a subscript */
+bool expr_has_index(const Expr *e, const Index *i);
+
+/* e = offset + sum of coef[k] * index[k], if it is that. */
+typedef struct Affine {
+    int n;
+    Index *index[MAX_BOX];
+    int64_t coef[MAX_BOX];
+    int64_t offset;
+} Affine;
+bool expr_affine(const Expr *e, Affine *out);
+/* Smallest and largest value of a whole-valued expression over its indices' ranges; false if it cannot tell. */
+bool expr_range(const Expr *e, int64_t *low, int64_t *high);
+
+/* --- text (print.c): what --emit=graph shows, and the comments above generated loops --- */
+void expr_print(Text *t, const Expr *e);
+void equation_print(Text *t, const Equation *q); /* "y[b,o,i,j] = tanh(sum[c,p,q] w[o,c,p,q] * x[b,c,i+p,j+q] + bias[o])" */
+void graph_print(Text *t, const Graph *g);
+
+/* --- checks and oracle --- */
+void graph_verify(const Graph *g, const char *after); /* bug() when an invariant is broken; names the pass */
+
+/* The interpreter (interp.c): everything in double, no cleverness. `data[id]` holds tensor_count doubles for each
+ * tensor; inputs, params, states and scalars are filled by the caller, temporaries by the run; states and
+ * params keep their old values (the new ones are in data[t->next->id]). */
+typedef struct Run {
+    const Graph *graph;
+    double **data; /* by tensor id; allocated by run_new */
+} Run;
+Run *run_new(Arena *a, const Graph *g);
+void run_graph(Run *r);
+void run_equation(Run *r, const Equation *q);
+
+/* --- passes over one graph, each one file --- */
+/* Appends the derivative of the rank-0 tensor `loss` by each of `of[i]` and returns the gradient tensors in `grad[i]`
+ * (NULL where the loss does not depend on it). Linear in the graph. (gradient.c) */
+void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **grad);
+void graph_gather(Graph *g);   /* turns scattering sums round: every output element is written by its own sum (gather.c) */
+void graph_simplify(Graph *g); /* algebra, conditions that ranges decide, equal equations computed once (simplify.c) */
+void graph_hoist(Graph *g);    /* scalar subexpressions without indices get equations of their own (hoist.c) */
+void graph_fuse(Graph *g);     /* maps into their readers, maps into the tails of reductions (fuse.c) */
+void graph_drop_dead(Graph *g);/* equations nobody wants (dead.c) */
+
+#endif
