@@ -87,10 +87,21 @@ typedef struct nn_setting {
     int line;
 } nn_setting;
 
-/* Positions in scalars(): the clock of the training. */
+/* Positions in scalars(): the clock of the training. The trainer sets them before each step; step advances
+ * NN_STEPS and writes NN_LR. An update of the weights is one step, or `accumulate` of them: NN_STEPS,
+ * NN_STEPS_PER_EPOCH and NN_TOTAL_STEPS count updates, so the trainer sets NN_STEPS back before each part of one. */
 enum {
-    NN_COUNT, NN_TOTAL, NN_LAST, NN_STEPS, NN_EPOCH, NN_STEPS_PER_EPOCH, NN_TOTAL_STEPS, NN_BASE_LR, NN_VALID_LOSS,
-    NN_SEED, NN_LR, /* NN_LR: written by step, the learning rate it used */
+    NN_COUNT,           /* samples of this call */
+    NN_TOTAL,           /* samples of the whole update: the loss is divided by it */
+    NN_LAST,            /* 1: this call ends the update; 0: it only accumulates */
+    NN_STEPS,           /* updates done; inside step: counted from 1 */
+    NN_EPOCH,           /* epochs done: 0 in the first */
+    NN_STEPS_PER_EPOCH,
+    NN_TOTAL_STEPS,
+    NN_BASE_LR,
+    NN_VALID_LOSS,      /* of the epoch before (the training loss where there is no validation); inf in the first */
+    NN_SEED,
+    NN_LR,              /* written by step: the learning rate it used */
     NN_SCALARS
 };
 
@@ -120,7 +131,17 @@ typedef struct nn_program {
     int (*predict)(const void *ctx, void *scratch, const void *const *fields, int n, float *const *outputs);
     int (*prepare)(const void *ctx, void *scratch, const void *const *fields, int n, float *const *outputs);
     const char *plan; /* the memory plan, as --emit=plan prints it */
+    const char *data_name; /* of the data section, "digits"; NULL: none */
 } nn_program;
+
+/* Settings of the train section that the trainer carries out itself; a condition arrives as a call:
+ *
+ *     stop = patience(3 epochs)         CALL patience(DURATION)
+ *     stop = errors == 0                CALL "=="(WORD errors, NUMBER 0); the same for < <= > >=
+ *     stop = 30 minutes                 DURATION of 1800 "seconds"
+ *     checkpoint = best(valid.accuracy) CALL best(WORD valid.accuracy)
+ *
+ * A LIST stops at the first of its conditions. */
 
 /* The whole command line of a trainer: train, resume, eval, predict, export, info, check-gradients.
  * Returns the exit status. */
