@@ -1,0 +1,104 @@
+/* plan.c -- the memory of a whole program: what stays, and what graphs use while they run.
+ *
+ * needs:  the loops of every graph, with the lives of their storages
+ * leaves: an offset for everything; the sizes that the header promises to the caller */
+#include "plan/plan.h"
+
+#include <limits.h>
+
+Graph *program_graph(const Program *p, GraphKind kind)
+{
+    Graph *const graphs[GRAPHS] = {p->init, p->step, p->eval, p->report, p->predict, p->prepare};
+
+    return graphs[kind];
+}
+
+int scalar_position(const char *name)
+{
+#define SCALAR_NAME(name, what) #name,
+    static const char *const names[] = {SCALARS(SCALAR_NAME) "lr"};
+#undef SCALAR_NAME
+
+    _Static_assert(sizeof names / sizeof names[0] == SCALAR_COUNT, "nn.h counts the scalars too");
+    for (int i = 0; i < SCALAR_COUNT; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+int64_t output_count(const Output *o)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < o->rank; i++)
+        n *= o->size[i];
+    return n;
+}
+
+static int64_t rounded(int64_t bytes) { return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN; }
+
+static int64_t place_kept(const Program *p, Plan *plan, KeptKind kind, int64_t at)
+{
+    for (int i = 0; i < p->kept.n; i++) {
+        const Kept *k = &p->kept.at[i];
+        Layout l = {0};
+        if (k->kind != kind)
+            continue;
+        layout_kept(&l, k->rank, k->size, k->integer);
+        plan->kept[i].offset = at;
+        plan->kept[i].bytes = layout_bytes(&l);
+        plan->kept[i].row = k->rank == 0 ? 0 : k->rank == 1 ? k->size[0] : l.stride[k->rank - 2];
+        at += rounded(plan->kept[i].bytes);
+    }
+    return at;
+}
+
+static void work_make(Arena *a, Work *w, Loops *loops)
+{
+    w->loops = loops;
+    if (!loops)
+        return;
+    w->buffers = NEW_ARRAY(a, Buffer, loops->storages.n + 1);
+    w->buffer = NEW_ARRAY(a, int, loops->storages.n + 1);
+    for (int i = 0; i < loops->storages.n; i++) {
+        const Storage *s = loops->storages.at[i];
+        w->buffer[s->id] = -1;
+        if (s->kind != STORAGE_WORK)
+            continue;
+        w->buffer[s->id] = w->n;
+        w->buffers[w->n++] = (Buffer){.name = s->name,
+                                      .where = s->tensor ? s->tensor->where : NOWHERE,
+                                      .bytes = layout_bytes(&s->layout),
+                                      .first = s->first,
+                                      .last = s->wanted ? INT_MAX : s->last};
+    }
+    w->bytes = plan_pack(a, w->buffers, w->n);
+}
+
+Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions *f)
+{
+    Plan *plan = NEW(a, Plan);
+    int64_t at = rounded(SCALAR_COUNT * 8), most = 0;
+
+    plan->functions = f;
+    plan->kept = NEW_ARRAY(a, Place, p->kept.n + 1);
+    at = place_kept(p, plan, KEPT_PARAM, at);
+    at = place_kept(p, plan, KEPT_BUFFER, at);
+    plan->weight_bytes = at;
+    at = place_kept(p, plan, KEPT_OPTIMIZER, at);
+    at = place_kept(p, plan, KEPT_METRIC, at);
+    plan->metrics = at;
+    for (int i = 0; i < p->metrics.n; i++)
+        at += 8 * output_count(&p->metrics.at[i]);
+    plan->work_offset = rounded(at);
+
+    for (GraphKind i = 0; i < GRAPHS; i++) {
+        work_make(a, &plan->work[i], loops[i]);
+        if (i <= GRAPH_REPORT && plan->work[i].bytes > most)
+            most = plan->work[i].bytes;
+    }
+    plan->bytes = plan->work_offset + most;
+    plan->predict_bytes = plan->work[GRAPH_PREDICT].bytes;
+    plan->prepare_bytes = plan->work[GRAPH_PREPARE].bytes;
+    return plan;
+}

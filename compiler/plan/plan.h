@@ -1,0 +1,71 @@
+/* plan.h -- where every byte of a program lies, before it runs.
+ *
+ *     context  [scalars][parameters and buffers][optimizer states][metric sums][metrics][work]
+ *               '--- WEIGHT_BYTES: all that predict needs ---'
+ *     scratch of predict, scratch of prepare: work of their own, so that a context may stay const
+ *
+ * The work of init, step, eval and report is one region, as large as the largest needs: they never run at the
+ * same time. Inside it temporaries share bytes when their lives do not meet (pack.c). Offsets are multiples of
+ * 64. Scalars lie as nn.h numbers them: NN_SCALARS doubles. */
+#ifndef NNC_PLAN_H
+#define NNC_PLAN_H
+
+#include "graph/program.h"
+#include "loops/loops.h"
+
+enum { PLAN_ALIGN = 64 };
+
+/* A program's graphs, in the order of its members. */
+typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPHS } GraphKind;
+Graph *program_graph(const Program *p, GraphKind kind); /* or NULL */
+
+/* Bytes for a while: a temporary of one graph. */
+typedef struct Buffer {
+    const char *name;
+    Span where;
+    int64_t bytes;
+    int first, last; /* the times it is alive, both included; last is INT_MAX for a result of the graph */
+    int64_t offset;  /* from the start of its block, a multiple of PLAN_ALIGN */
+} Buffer;
+
+/* Gives every buffer its offset and returns the size of the block, a multiple of PLAN_ALIGN. (pack.c) */
+int64_t plan_pack(Arena *a, Buffer *buffers, int n);
+
+/* The work of one graph. */
+typedef struct Work {
+    Loops *loops;    /* or NULL: no such graph */
+    int n;           /* buffers */
+    Buffer *buffers;
+    int *buffer;     /* by Storage.id: its number in buffers, or -1 where it is no work */
+    int64_t bytes;
+} Work;
+
+/* A parameter or state: position in the context, and how its rows lie there. */
+typedef struct Place {
+    int64_t offset, bytes;
+    int64_t row; /* floats from row to row; 0: one double */
+} Place;
+
+typedef struct Plan {
+    const Functions *functions;
+    Work work[GRAPHS];
+    Place *kept;          /* like Program.kept */
+    int64_t metrics;      /* offset of the metrics: doubles, in the order of Program.metrics */
+    int64_t work_offset;  /* of the shared work in the context */
+    int64_t weight_bytes; /* scalars, parameters and buffers */
+    int64_t bytes;        /* the context */
+    int64_t predict_bytes, prepare_bytes;
+} Plan;
+
+/* `loops` has GRAPHS members, NULL where the program has no such graph; all made with `f`. */
+Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions *f);
+
+/* --emit=plan: every buffer with offset, bytes, life, name and source line, then what training and inference need. */
+void plan_print(Text *t, const Program *p, const Plan *plan);
+
+/* Which of the scalars, in the order of nn.h, or -1. "lr" is the last. */
+enum { SCALAR_LR = 10, SCALAR_COUNT = 11 };
+int scalar_position(const char *name);
+int64_t output_count(const Output *o); /* numbers of one sample, or of the metric */
+
+#endif
