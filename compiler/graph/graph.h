@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "base/diag.h"
+#include "graph/ops.h"
 
 enum { MAX_RANK = 8, MAX_BOX = 16 };
 
@@ -39,6 +40,7 @@ typedef struct Tensor {
     bool integer; /* holds whole numbers (class indices): int32 outside, a whole double inside */
     bool batched; /* axis 0 is the batch */
     bool wanted;  /* the graph exists to compute it: an output. Never removed, always stored */
+    int64_t below; /* integer: holds 0..below-1; 0: nobody knows */
     int rank;
     int64_t size[MAX_RANK];
     int id;              /* position in Graph.tensors */
@@ -46,17 +48,23 @@ typedef struct Tensor {
     Span where;          /* where the source defines it */
 } Tensor;
 
-/* An operation on numbers. `derivative[i]` is d result / d operand i in prefix text over a b c (operands) and
- * y (the result), "mul(y,sub(1,y))"; NULL for zero. The table is ops.c. */
+/* An operation on numbers: a row of ops.h. */
+#define OP_ID(name, ...) OP_##name,
+typedef enum { OPS(OP_ID) } OpId;
+#undef OP_ID
+
 typedef struct Op {
+    OpId id;
     const char *name;
     int arity;
     double (*eval)(const double *args);
-    const char *derivative[3];
-    const char *c_vector; /* on vectors of lanes: "%a + %b", "nn_tanh(%a)" */
-    const char *c_scalar; /* on doubles, for rank-0 code: "tanh(%a)" */
-    bool whole;           /* the result is whole where the operands are: may stand in a subscript */
-    bool dear;            /* worth computing once outside a loop: exp, pow, div, sqrt ... */
+    const char *derivative[3]; /* text; NULL for zero */
+    const char *c_vector;      /* on vectors of lanes: "%a + %b", "nn_tanh(%a)" */
+    const char *c_scalar;      /* on doubles, for rank-0 code: "tanh(%a)" */
+    bool whole;                /* the result is whole where the operands are: may stand in a subscript */
+    bool rounds;               /* the result is whole whatever the operands are */
+    bool condition;            /* the result is 1 or 0: a lane mask in vector code */
+    bool dear;                 /* worth computing once outside a loop: exp, pow, div, sqrt ... */
 } Op;
 
 typedef enum {
@@ -68,7 +76,8 @@ typedef enum {
     EXPR_RANDOM, /* uniform in [0,1), a pure function of (seed, step, stream, arg 0): see runtime/nn_random.h */
 } ExprKind;
 
-/* Expressions are never changed once made, so they may be shared. */
+/* Expressions are never changed once made, so they are shared: x^2 is mul(x, x) with one x. Who walks deep ones
+ * marks where he was (expr_walk), or a chain of squares costs him 2^n steps. */
 typedef struct Expr {
     ExprKind kind;
     double number; /* EXPR_NUMBER; EXPR_RANDOM: the stream, a whole number below 2^32 */
@@ -78,6 +87,10 @@ typedef struct Expr {
     const Op *op;
     int nargs; /* subscripts, operands, or the counter of a random number */
     struct Expr *args[MAX_RANK];
+    /* Scratch of the walk under way; slot and image mean something only while walk is its number. */
+    unsigned walk;
+    int slot;
+    struct Expr *image;
 } Expr;
 
 typedef enum { EQ_MAP, EQ_SUM, EQ_MAX, EQ_MIN, EQ_PROD, EQ_ARGMAX } How;
@@ -91,6 +104,8 @@ typedef struct Layer {
     struct Layer *parent;
 } Layer;
 
+/* A sum may scatter: several points, or none, may write a place of `out` (a sum over no points is 0). All other
+ * equations write every place: maps once, reductions and sums with a tail from one point of the indices in `at`. */
 typedef struct Equation {
     Tensor *out;
     Expr *at[MAX_RANK]; /* one subscript for each axis of out: an index, or affine in indices ("c*H*W + i*W + j") */
@@ -102,6 +117,7 @@ typedef struct Equation {
     Layer *layer;        /* the layer it came from, or NULL */
     Span where;
     bool backward; /* made by the gradient */
+    bool padded;   /* EQ_SUM: points whose place is outside of `out` are dropped (the gradient of a padded load) */
 } Equation;
 /* EQ_ARGMAX gives the position of the first largest value, counted row-major over the reduced indices. */
 
@@ -123,6 +139,7 @@ typedef struct Graph {
     LIST(Tensor *) tensors;
     LIST(Equation *) equations;
     LIST(CustomGrad *) customs;
+    struct Names *names; /* tensors by name (graph.c) */
 } Graph;
 
 /* The scalars a graph may read: tensors of ROLE_SCALAR with these names. Kept as doubles in the context, set by
@@ -150,9 +167,15 @@ Index *index_batch(Graph *g); /* a fresh index over the samples */
 /* Appends `out[at] how= value`; the box is collected from `at`, then from `value`. */
 Equation *graph_equation(Graph *g, Tensor *out, Expr *const *at, How how, Expr *value);
 int64_t tensor_count(const Tensor *t); /* product of its sizes */
-/* The equation that makes t, or NULL. */
+/* The equation that makes t, or NULL: a search. For many, ask for all at once: an array by tensor id. */
 Equation *graph_maker(const Graph *g, const Tensor *t);
-/* A copy that shares nothing changeable: passes may change it and leave g alone. Tensors keep their ids. */
+Equation **graph_makers(const Graph *g);
+/* Fills q->box from `at` and `value`; for those who write equations by hand or change them. */
+void equation_collect_box(Equation *q);
+/* How many of the box's indices stand in `at`; they come first. */
+int equation_outer(const Equation *q);
+/* A copy that shares nothing changeable: passes may change it and leave g alone. Tensors keep their ids. Layers are
+ * shared and go on pointing into g. */
 Graph *graph_copy(const Graph *g, const char *name);
 
 /* --- expressions (expr.c) --- */
@@ -164,8 +187,9 @@ Expr *expr_load(Arena *a, Tensor *t, Expr *const *subscripts, bool padded);
 Expr *expr_scalar(Arena *a, Tensor *t); /* load of a rank-0 tensor */
 Expr *expr_result(Arena *a);
 Expr *expr_random(Arena *a, uint32_t stream, Expr *counter);
-/* Folds constants and the identities that hold for all floats (x*1, x+0 for an index, select of a constant);
- * name must be in the table. Unused operands NULL. */
+/* Folds constants and the identities that hold for all floats (x*1, x+0 for an index, select of a constant), and
+ * pow with a small constant exponent into products and roots. Where a condition is wanted (and, or, not, the first
+ * operand of select), a number x becomes ne(x, 0). `name` must be in the table. Unused operands NULL. */
 Expr *expr_op(Arena *a, const char *name, Expr *x, Expr *y, Expr *z);
 /* The same expression with indices and tensors replaced; maps may be NULL. */
 typedef struct Rename {
@@ -176,9 +200,18 @@ typedef struct Rename {
     Tensor *old, *fresh; /* a tensor to be replaced, or NULL */
 } Rename;
 Expr *expr_rename(Arena *a, Expr *e, const Rename *r);
+Expr *expr_with_tensors(Arena *a, Expr *e, Tensor *const *by_id); /* each tensor t replaced by by_id[t->id] */
 bool expr_same(const Expr *a, const Expr *b);
 bool expr_whole(const Expr *e); /* surely a whole number: may be a subscript */
 bool expr_has_index(const Expr *e, const Index *i);
+bool expr_is(const Expr *e, OpId op);              /* e is op(...) */
+bool expr_is_number(const Expr *e, double x);
+bool expr_is_condition(const Expr *e);             /* a comparison, and, or, not */
+Expr *expr_apply(Arena *a, const Op *op, Expr *const *args); /* expr_op for who has the operation at hand */
+/* d op(args) / d args[i], y standing for the result; NULL for zero. (ops.c) */
+Expr *op_derivative(Arena *a, const Op *op, int i, Expr *const *args, Expr *y);
+/* A fresh number for a walk: visited nodes are those with e->walk == it. One walk at a time. */
+unsigned expr_walk(void);
 
 /* e = offset + sum of coef[k] * index[k], if it is that. */
 typedef struct Affine {
@@ -188,6 +221,14 @@ typedef struct Affine {
     int64_t offset;
 } Affine;
 bool expr_affine(const Expr *e, Affine *out);
+int64_t affine_coef(const Affine *f, const Index *i); /* 0 when i is not in it */
+Expr *affine_expr(Arena *a, const Affine *f); /* c*144 + i*12 + j + 3 */
+/* f = d*q + r with 0 <= r < d for all values of the indices, if the terms fall apart like that. */
+bool affine_divide(const Affine *f, int64_t d, Affine *q, Affine *r);
+/* No two points of the box have the same subscripts: surely. */
+bool subscripts_injective(Expr *const *at, int rank, Index *const *box, int nbox);
+/* Every index's range is what `size` says and each stands once, alone: one point for every element of a tensor. */
+bool subscripts_plain(Expr *const *at, int rank, const int64_t *size);
 /* Smallest and largest value of a whole-valued expression over its indices' ranges; false if it cannot tell. */
 bool expr_range(const Expr *e, int64_t *low, int64_t *high);
 

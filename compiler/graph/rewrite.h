@@ -1,0 +1,45 @@
+/* rewrite.h -- what the passes share: looking at loads, whole-number algebra, expressions in the place of indices. */
+#ifndef NNC_REWRITE_H
+#define NNC_REWRITE_H
+
+#include "graph/graph.h"
+
+/* Calls `see` for every load in e, also those in subscripts, each node once. `see` must not walk itself. */
+void expr_loads(const Expr *e, void (*see)(const Expr *load, void *user), void *user);
+/* The same for value, tail and `at` of an equation. */
+void equation_loads(const Equation *q, void (*see)(const Expr *load, void *user), void *user);
+/* Nodes of e, a shared one counted once. */
+int expr_nodes(const Expr *e);
+/* Any operation below e (e included) for which op->dear holds, or a random number. */
+bool expr_dear(const Expr *e);
+/* A whole constant. */
+bool expr_constant(const Expr *e, int64_t *out);
+
+/* A whole expression as offset + sum of coef[k] * atom[k], the atoms being indices, loads, idiv, mod ...: more than
+ * Affine, which knows indices only. */
+enum { MAX_TERMS = 24 };
+typedef struct Linear {
+    int n;
+    Expr *atom[MAX_TERMS];
+    int64_t coef[MAX_TERMS];
+    int64_t offset;
+} Linear;
+bool expr_linear(Expr *e, Linear *out); /* false: not whole, or too long */
+Expr *linear_expr(Arena *a, const Linear *l);
+void linear_add(Linear *l, const Linear *other, int64_t times); /* bug() when it does not fit */
+bool linear_range(const Linear *l, int64_t *low, int64_t *high);
+
+/* Algebra that holds for all floats; subscripts in one normal form; loads padded only where they must be; conditions
+ * that ranges decide. (algebra.c) */
+Expr *expr_simplify(Arena *a, Expr *e);
+/* Indices replaced as `r` says, the result simplified. A load whose subscripts may then be outside gives 0 there. */
+Expr *expr_place(Arena *a, Expr *e, const Rename *r);
+/* e is 0 wherever index i (and what is put in its place) is outside 0..size-1, provided that loads give 0 outside. */
+bool expr_vanishes(const Expr *e, const Index *i);
+/* The condition 0 <= e < size, or NULL when it always holds. */
+Expr *expr_inside(Arena *a, Expr *e, int64_t size);
+
+/* Every element of out is written, by one point of the indices in `at`. */
+bool equation_covers(const Equation *q);
+
+#endif
