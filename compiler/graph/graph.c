@@ -177,6 +177,21 @@ int equation_outer(const Equation *q)
     return outer;
 }
 
+bool equation_covers(const Equation *q)
+{
+    int outer = equation_outer(q);
+    int64_t points = 1;
+
+    for (int i = 0; i < outer; i++)
+        points *= q->box[i]->size;
+    return !q->padded && points == tensor_count(q->out) && subscripts_injective(q->at, q->out->rank, q->box, outer);
+}
+
+bool equation_scatters(const Equation *q)
+{
+    return q->how == EQ_SUM && !equation_covers(q);
+}
+
 Equation *graph_equation(Graph *g, Tensor *out, Expr *const *at, How how, Expr *value)
 {
     Equation *q = NEW(g->arena, Equation);

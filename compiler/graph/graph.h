@@ -174,6 +174,9 @@ Equation **graph_makers(const Graph *g);
 void equation_collect_box(Equation *q);
 /* How many of the box's indices stand in `at`; they come first. */
 int equation_outer(const Equation *q);
+/* The indices in `at` meet every place of `out` once; what is no scattering sum must. */
+bool equation_covers(const Equation *q);
+bool equation_scatters(const Equation *q);
 /* A copy that shares nothing changeable: passes may change it and leave g alone. Tensors keep their ids. Layers are
  * shared and go on pointing into g. */
 Graph *graph_copy(const Graph *g, const char *name);
