@@ -246,18 +246,15 @@ static size_t source_bytes(const StSource *s)
 static void put_entry(Text *t, const StSource *s, size_t *offset)
 {
     size_t bytes = source_bytes(s);
-    Text name = {0};
 
-    nn_text_print(&name, "%s%s", s->prefix, s->name);
-    nn_text_print(t, ",");
-    nn_text_json(t, nn_text(&name), name.n);
-    nn_text_print(t, ":{\"dtype\":\"%s\",\"shape\":[", s->rank == 0 ? "F64" : "F32");
+    nn_text_print(t, ",\"");
+    nn_text_escape(t, s->prefix, strlen(s->prefix));
+    nn_text_escape(t, s->name, strlen(s->name));
+    nn_text_print(t, "\":{\"dtype\":\"%s\",\"shape\":[", s->rank == 0 ? "F64" : "F32");
     for (int i = 0; i < s->rank; i++)
         nn_text_print(t, "%s%lld", i > 0 ? "," : "", (long long)s->shape[i]);
     nn_text_print(t, "],\"data_offsets\":[%zu,%zu]}", *offset, *offset + bytes);
-    t->failed = t->failed || name.failed;
     *offset += bytes;
-    nn_text_free(&name);
 }
 
 static uint8_t *put_data(uint8_t *to, const StSource *s)
@@ -277,21 +274,22 @@ static uint8_t *put_data(uint8_t *to, const StSource *s)
 
 bool nn_safetensors_build(StImage *image, const StSource *tensors, int n, const char *notes, Fault *f)
 {
-    Text header = {0};
+    Text *header = &image->header;
     size_t payload = 0, bytes, digits;
     uint8_t *at;
     char sum[16];
 
-    nn_text_print(&header, "{\"__metadata__\":{%s00000000\"%s%s}", crc_key, notes[0] != '\0' ? "," : "", notes);
+    header->n = 0;
+    nn_text_print(header, "{\"__metadata__\":{%s00000000\"%s%s}", crc_key, notes[0] != '\0' ? "," : "", notes);
     /* Doubles first: so everything lies at a multiple of its size. */
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < n; i++)
             if ((tensors[i].rank == 0) == (pass == 0))
-                put_entry(&header, &tensors[i], &payload);
-    nn_text_print(&header, "}");
-    while (header.n % 8 != 0 && !header.failed)
-        nn_text_add(&header, " ", 1);
-    bytes = 8 + header.n + payload;
+                put_entry(header, &tensors[i], &payload);
+    nn_text_print(header, "}");
+    while (header->n % 8 != 0 && !header->failed)
+        nn_text_add(header, " ", 1);
+    bytes = 8 + header->n + payload;
     if (bytes > image->room) {
         uint8_t *grown = realloc(image->bytes, bytes);
 
@@ -300,14 +298,12 @@ bool nn_safetensors_build(StImage *image, const StSource *tensors, int n, const 
             image->room = bytes;
         }
     }
-    if (header.failed || bytes > image->room) {
-        nn_text_free(&header);
+    if (header->failed || bytes > image->room)
         return nn_fail_memory(f, "a checkpoint", bytes);
-    }
     for (int i = 0; i < 8; i++)
-        image->bytes[i] = (uint8_t)((uint64_t)header.n >> (8 * i));
-    memcpy(image->bytes + 8, header.s, header.n);
-    at = image->bytes + 8 + header.n;
+        image->bytes[i] = (uint8_t)((uint64_t)header->n >> (8 * i));
+    memcpy(image->bytes + 8, header->s, header->n);
+    at = image->bytes + 8 + header->n;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < n; i++)
             if ((tensors[i].rank == 0) == (pass == 0))
@@ -316,12 +312,12 @@ bool nn_safetensors_build(StImage *image, const StSource *tensors, int n, const 
     digits = 8 + strlen("{\"__metadata__\":{") + sizeof crc_key - 1;
     snprintf(sum, sizeof sum, "%08x", (unsigned)checksum(image->bytes, bytes, digits));
     memcpy(image->bytes + digits, sum, 8);
-    nn_text_free(&header);
     return true;
 }
 
 void nn_safetensors_image_free(StImage *image)
 {
     free(image->bytes);
+    nn_text_free(&image->header);
     *image = (StImage){0};
 }

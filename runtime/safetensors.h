@@ -55,6 +55,7 @@ typedef struct StSource {
 typedef struct StImage {
     uint8_t *bytes;
     size_t n, room;
+    Text header;
 } StImage;
 
 /* notes: the inside of the __metadata__ object, `"key":"value",...` as JSON, without "crc32". */

@@ -93,9 +93,8 @@ void nn_text_free(Text *t)
 
 const char *nn_text(const Text *t) { return t->s != NULL ? t->s : ""; }
 
-void nn_text_json(Text *t, const char *s, size_t n)
+void nn_text_escape(Text *t, const char *s, size_t n)
 {
-    nn_text_add(t, "\"", 1);
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
 
@@ -108,6 +107,12 @@ void nn_text_json(Text *t, const char *s, size_t n)
         else
             nn_text_add(t, s + i, 1);
     }
+}
+
+void nn_text_json(Text *t, const char *s, size_t n)
+{
+    nn_text_add(t, "\"", 1);
+    nn_text_escape(t, s, n);
     nn_text_add(t, "\"", 1);
 }
 

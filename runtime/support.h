@@ -47,6 +47,7 @@ const char *nn_text(const Text *t); /* "" while nothing has been printed */
 
 /* As JSON and as CSV: quoted and escaped, so that the text cannot break out of its place. */
 void nn_text_json(Text *t, const char *s, size_t n);
+void nn_text_escape(Text *t, const char *s, size_t n); /* the same without the quotes */
 void nn_text_csv(Text *t, const char *s);
 /* The shortest decimal that reads back as the same double (or, for floats, the same float); inf, -inf, nan. */
 void nn_text_number(Text *t, double x);
