@@ -203,7 +203,8 @@ static bool tensor_is_finite(const nn_tensor *t, const void *ctx)
 const nn_tensor *nn_tensor_not_finite(const nn_program *p, const void *ctx)
 {
     for (int i = 0; i < p->ntensors; i++)
-        if (p->tensors[i].kind != NN_METRIC && !tensor_is_finite(&p->tensors[i], ctx))
+        if ((p->tensors[i].kind == NN_PARAM || p->tensors[i].kind == NN_BUFFER) &&
+            !tensor_is_finite(&p->tensors[i], ctx))
             return &p->tensors[i];
     return NULL;
 }

@@ -38,7 +38,7 @@ bool nn_checkpoint_load(const nn_program *p, const Checkpoint *c, Keep keep, voi
 bool nn_checkpoint_number(const Checkpoint *c, const char *key, double *number, Fault *f);
 bool nn_checkpoint_count(const Checkpoint *c, const char *key, int64_t *count, Fault *f);
 
-/* The first parameter, buffer or optimizer state with an element that is inf or nan; NULL: all are finite. */
+/* The first parameter or buffer with an element that is inf or nan; NULL: all are finite. */
 const nn_tensor *nn_tensor_not_finite(const nn_program *p, const void *ctx);
 
 /* A number that changes when the model, its options or its training change. */
