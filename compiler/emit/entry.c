@@ -1,0 +1,190 @@
+/* entry.c -- the public functions of model.c: they check what they are given, then carry out a graph. */
+#include "emit/parts.h"
+
+static const char *up(Text *t, const Program *p) { return upper(t->arena, emit_prefix(t->arena, p)); }
+
+/* Pointers that are needed, and class indices in range: "return EARGUMENT" unless all hold. `base` is "batch->" or "". */
+static void print_field_checks(Text *t, const Program *p, const char *base, bool labels)
+{
+    const char **names = field_names(p);
+
+    for (int i = 0; i < p->fields.n; i++)
+        if (labels || !p->fields.at[i].label)
+            text_print(t, "    if (!%s%s)\n        return %s_EARGUMENT;\n", base, names[i], up(t, p));
+    for (int i = 0; i < p->fields.n; i++) {
+        const Field *f = &p->fields.at[i];
+        if (f->classes == 0 || (f->label && !labels))
+            continue;
+        text_print(t, "    for (long i = 0; i < ");
+        text_print(t, field_count(f) == 1 ? "n" : "n * %lld", (long long)field_count(f));
+        text_print(t, "; i++)\n        if (%s%s[i] < 0 || %s%s[i] >= %d)\n            return %s_EARGUMENT;\n", base, names[i], base,
+                   names[i], f->classes, up(t, p));
+    }
+}
+
+static void print_init(Text *t, const Program *p)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    text_print(t, "int %s_init(void *ctx, uint64_t seed)\n{\n    double *scalars = ctx;\n\n", prefix);
+    text_print(t, "    if (%s_cpu_lacks())\n        return %s_ECPU;\n    if (!%s_aligned(ctx))\n        return %s_EARGUMENT;\n", prefix,
+               up(t, p), prefix, up(t, p));
+    text_print(t, "    memset(ctx, 0, %s_BYTES);\n", up(t, p));
+    static const struct { const char *name, *value; } values[] = {
+        {"last", "1"}, {"epoch", "1"}, {"steps_per_epoch", "1"}, {"total_steps", "1e9"}, {"valid_loss", "(double)INFINITY"},
+        {"seed", "(double)seed"}};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        text_print(t, "    scalars[%d] = %s; /* %s */\n", scalar_position(values[i].name), values[i].value, values[i].name);
+    text_print(t, "    scalars[%d] = ", scalar_position("base_lr"));
+    c_double(t, base_rate(p));
+    text_print(t, "; /* base_lr */\n    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
+}
+
+/* A result of the graph goes to a scalar of the context. */
+static void print_keep_rate(Text *t, const Program *p, const Plan *plan, GraphKind kind)
+{
+    const Storage *lr = loops_storage(plan->work[kind].loops, "lr");
+
+    if (!lr)
+        return;
+    text_print(t, "    scalars[%d] = ", SCALAR_LR);
+    print_result(t, plan, kind, p, lr, 0);
+    text_print(t, ";\n");
+}
+
+static void print_step(Text *t, const Program *p, const Plan *plan)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+    const Storage *loss = loops_storage(plan->work[GRAPH_STEP].loops, "loss");
+    int steps = scalar_position("steps"), total = scalar_position("total"), last = scalar_position("last");
+
+    text_print(t, "int %s_step(void *ctx, const %s_batch *batch, int n)\n{\n    unsigned char *context = ctx;\n    double *scalars = ctx;\n\n"
+                  "    if (!%s_aligned(ctx) || !batch || n < 1 || n > %s_BATCH)\n        return %s_EARGUMENT;\n",
+               prefix, prefix, prefix, up(t, p), up(t, p));
+    print_field_checks(t, p, "batch->", true);
+    text_print(t,
+               "    scalars[%d] = n; /* count */\n"
+               "    if (!(scalars[%d] > 0)) { /* total: nobody splits this step over several calls */\n"
+               "        scalars[%d] = n;\n        scalars[%d] = 1; /* last */\n    }\n"
+               "    scalars[%d]++; /* steps */\n    %s_run_step(context, batch, n);\n",
+               scalar_position("count"), total, total, last, steps, prefix);
+    print_keep_rate(t, p, plan, GRAPH_STEP);
+    text_print(t, "    bool learnt = ");
+    if (loss) {
+        text_print(t, "isfinite(");
+        print_result(t, plan, GRAPH_STEP, p, loss, 0);
+        text_print(t, ");\n");
+    } else
+        text_print(t, "true;\n");
+    text_print(t,
+               "    if (!learnt || !(scalars[%d] > 0)) /* no step was made yet */\n        scalars[%d]--;\n"
+               "    scalars[%d] = 0;\n    scalars[%d] = 1;\n    return learnt ? %s_OK : %s_ENOTFINITE;\n}\n\n",
+               last, steps, total, last, up(t, p), up(t, p));
+}
+
+static void print_eval(Text *t, const Program *p)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    text_print(t, "int %s_eval(void *ctx, const %s_batch *batch, int n)\n{\n    double *scalars = ctx;\n\n"
+                  "    if (!%s_aligned(ctx) || !batch || n < 1 || n > %s_BATCH)\n        return %s_EARGUMENT;\n",
+               prefix, prefix, prefix, up(t, p), up(t, p));
+    print_field_checks(t, p, "batch->", true);
+    text_print(t,
+               "    double total = scalars[%d];\n    scalars[%d] = n; /* count */\n    scalars[%d] = n; /* total */\n"
+               "    %s_run_eval(ctx, batch, n);\n    scalars[%d] = total;\n    return %s_OK;\n}\n\n",
+               scalar_position("total"), scalar_position("count"), scalar_position("total"), prefix, scalar_position("total"), up(t, p));
+}
+
+static void print_metrics(Text *t, const Program *p, const Plan *plan)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+    int64_t at = plan->metrics;
+
+    text_print(t, "int %s_report(void *ctx)\n{\n    unsigned char *context = ctx;\n    double *metrics;\n\n"
+                  "    if (!%s_aligned(ctx))\n        return %s_EARGUMENT;\n    %s_run_report(context);\n"
+                  "    metrics = (void *)(context + %lld);\n",
+               prefix, prefix, up(t, p), prefix, (long long)at);
+    for (int i = 0, k = 0; i < p->metrics.n; i++) {
+        const Output *m = &p->metrics.at[i];
+        const Storage *s = loops_storage(plan->work[GRAPH_REPORT].loops, m->tensor);
+        if (!s)
+            bug("metric '%s' is not in the report", m->name);
+        for (int64_t e = 0; e < output_count(m); e++) {
+            text_print(t, "    metrics[%d] = ", k++);
+            print_result(t, plan, GRAPH_REPORT, p, s, e);
+            text_print(t, ";\n");
+        }
+    }
+    text_print(t, "    return %s_OK;\n}\n\n", up(t, p));
+    text_print(t, "const double *%s_metrics(const void *ctx)\n{\n    return (const void *)((const unsigned char *)ctx + %lld);\n}\n\n", prefix,
+               (long long)at);
+    text_print(t, "double %s_loss(const void *ctx)\n{\n    return %s_metrics(ctx)[0];\n}\n\n", prefix, prefix);
+}
+
+static void print_reset(Text *t, const Program *p, const Plan *plan)
+{
+    int64_t first = plan->metrics;
+
+    for (int i = 0; i < p->kept.n; i++)
+        if (p->kept.at[i].kind == KEPT_METRIC && plan->kept[i].offset < first)
+            first = plan->kept[i].offset;
+    text_print(t, "int %s_reset(void *ctx)\n{\n    if (!%s_aligned(ctx))\n        return %s_EARGUMENT;\n",
+               emit_prefix(t->arena, p), emit_prefix(t->arena, p), up(t, p));
+    if (first < plan->metrics)
+        text_print(t, "    memset((unsigned char *)ctx + %lld, 0, %lld); /* the sums */\n", (long long)first,
+                   (long long)(plan->metrics - first));
+    text_print(t, "    return %s_OK;\n}\n\n", up(t, p));
+}
+
+/* predict and prepare: any number of samples, a batch at a time. */
+static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind kind)
+{
+    const char *prefix = emit_prefix(t->arena, p), *verb = kind == GRAPH_PREDICT ? "predict" : "prepare";
+    const char **inputs = field_names(p);
+    int n = p->outputs.n;
+    const Output *outputs = kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
+    const char **names = output_names(p, n, outputs);
+    long long batch = program_graph(p, kind)->batch;
+
+    text_print(t, "int %s_%s(const void *ctx, void *scratch, ", prefix, verb);
+    print_inputs(t, p);
+    text_print(t, "long n, ");
+    print_outputs(t, p, n, outputs);
+    text_print(t, ")\n{\n    if (!%s_aligned(ctx) || %sn < 0)\n        return %s_EARGUMENT;\n", prefix,
+               plan->work[kind].bytes > 0 ? arena_print(t->arena, "!%s_aligned(scratch) || ", prefix) : "", up(t, p));
+    text_print(t, "    if (n == 0)\n        return %s_OK;\n", up(t, p));
+    for (int i = 0; i < n; i++)
+        text_print(t, "    if (!%s)\n        return %s_EARGUMENT;\n", names[i], up(t, p));
+    print_field_checks(t, p, "", false);
+    text_print(t, "    for (long i = 0; i < n; i += %lld)\n        %s_run_%s(ctx, scratch, ", batch, prefix, verb);
+    for (int i = 0; i < p->fields.n; i++)
+        if (!p->fields.at[i].label)
+            text_print(t, field_count(&p->fields.at[i]) == 1 ? "%s + i, " : "%s + i * %lld, ", inputs[i], (long long)field_count(&p->fields.at[i]));
+    text_print(t, "n - i < %lld ? n - i : %lld", batch, batch);
+    for (int i = 0; i < n; i++)
+        text_print(t, output_count(&outputs[i]) == 1 ? ", %s + i" : ", %s + i * %lld", names[i], (long long)output_count(&outputs[i]));
+    text_print(t, ");\n    return %s_OK;\n}\n\n", up(t, p));
+}
+
+void print_entries(Text *t, const Program *p, const Plan *plan)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    if (p->init)
+        print_init(t, p);
+    if (p->step) {
+        print_step(t, p, plan);
+        if (p->eval)
+            print_eval(t, p);
+        print_reset(t, p, plan);
+        if (p->report)
+            print_metrics(t, p, plan);
+        text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
+    }
+    if (p->predict)
+        print_samples(t, p, plan, GRAPH_PREDICT);
+    if (p->prepare)
+        print_samples(t, p, plan, GRAPH_PREPARE);
+    print_file_functions(t, p, plan);
+}

@@ -1,0 +1,169 @@
+/* file.c -- save and load: the weights as a safetensors image in the caller's memory.
+ *
+ * All names and shapes are known, so the model carries a table of them, sorted by name, and its file always has the
+ * same size. Reading and writing themselves are runtime/nn_image.h. */
+#include "emit/parts.h"
+
+#include <stdlib.h>
+
+static bool is_saved(const Kept *k) { return k->kind == KEPT_PARAM || k->kind == KEPT_BUFFER; }
+
+static int by_name(const void *x, const void *y)
+{
+    const Kept *a = *(const Kept *const *)x, *b = *(const Kept *const *)y;
+
+    return strcmp(a->name, b->name);
+}
+
+/* Sorted by name: nn_image_named halves the table. */
+static const Kept **saved(const Program *p, int *n)
+{
+    const Kept **list = NEW_ARRAY(p->arena, const Kept *, p->kept.n + 1);
+
+    *n = 0;
+    for (int i = 0; i < p->kept.n; i++)
+        if (is_saved(&p->kept.at[i]))
+            list[(*n)++] = &p->kept.at[i];
+    qsort(list, (size_t)*n, sizeof *list, by_name);
+    return list;
+}
+
+bool file_empty(const Program *p)
+{
+    int n;
+
+    saved(p, &n);
+    return n == 0;
+}
+
+static const char *shape_text(Arena *a, const Kept *k)
+{
+    Text t = {.arena = a};
+
+    text_print(&t, "[");
+    for (int i = 0; i < k->rank; i++)
+        text_print(&t, "%s%lld", i ? "," : "", (long long)k->size[i]);
+    text_print(&t, "]");
+    return t.s;
+}
+
+static int64_t saved_bytes(const Kept *k)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < k->rank; i++)
+        n *= k->size[i];
+    return k->rank == 0 ? 8 : 4 * n;
+}
+
+/* The text that nn_image_write will write, doubles first: here only its length matters. */
+static int64_t measure(const Program *p, int64_t *data)
+{
+    Text t = {.arena = p->arena};
+    int n;
+    const Kept **list = saved(p, &n);
+
+    *data = 0;
+    text_print(&t, "{");
+    for (int i = 0; i < 2 * n; i++) {
+        const Kept *k = list[i % n];
+        if ((k->rank > 0) != (i >= n))
+            continue;
+        text_print(&t, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%lld,", *data ? "," : "", k->name,
+                   shape_text(p->arena, k), (long long)*data);
+        *data += saved_bytes(k);
+        text_print(&t, "%lld]}", (long long)*data);
+    }
+    text_print(&t, "}");
+    return ((int64_t)t.n + 7) / 8 * 8;
+}
+
+int64_t file_header_bytes(const Program *p)
+{
+    int64_t data;
+
+    return measure(p, &data);
+}
+
+int64_t file_bytes(const Program *p)
+{
+    int64_t data, header = measure(p, &data);
+
+    return 8 + header + data;
+}
+
+/* Room for the longest name and shape of this model: nn_image.h wants to know before it is read. */
+void print_file_prelude(Text *t, const Program *p)
+{
+    size_t name = 0, shape = 0;
+    int n;
+    const Kept **list = saved(p, &n);
+
+    for (int i = 0; i < n; i++) {
+        if (strpbrk(list[i]->name, "\"\\\n\t"))
+            bug("'%s' is no name for a tensor", list[i]->name);
+        if (strlen(list[i]->name) > name)
+            name = strlen(list[i]->name);
+        if (strlen(shape_text(p->arena, list[i])) > shape)
+            shape = strlen(shape_text(p->arena, list[i]));
+    }
+    text_print(t, "#define NN_IMAGE_NAME %zu\n#define NN_IMAGE_SHAPE %zu\n", name + 1, shape + 2);
+}
+
+void print_file_table(Text *t, const Program *p, const Plan *plan)
+{
+    int n;
+    const Kept **list = saved(p, &n);
+
+    text_print(t, "/* What save writes and load wants, sorted by name: name, shape, offset in the context, rows, columns, floats\n"
+                  " * from row to row. */\nenum { %s_TENSORS = %d };\nstatic const nn_image_tensor %s_tensors[] = {\n",
+               upper(t->arena, emit_prefix(t->arena, p)), n, emit_prefix(t->arena, p));
+    for (int i = 0; i < n; i++) {
+        const Kept *k = list[i];
+        const Place *place = &plan->kept[k - p->kept.at];
+        int64_t columns = k->rank ? k->size[k->rank - 1] : 1, rows = 1;
+        for (int a = 0; a + 1 < k->rank; a++)
+            rows *= k->size[a];
+        text_print(t, "    {");
+        c_string(t, k->name);
+        text_print(t, ", \"%s\", %lld, %lld, %lld, %lld},\n", shape_text(t->arena, k), (long long)place->offset,
+                   (long long)rows, (long long)columns, (long long)place->row);
+    }
+    text_print(t, "};\n\n");
+}
+
+void print_file_functions(Text *t, const Program *p, const Plan *plan)
+{
+    const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
+    bool empty = file_empty(p);
+
+    text_print(t, "int %s_save(const void *ctx, void *file, size_t size)\n{\n"
+                  "    if (!%s_aligned(ctx) || !file || size < %s_FILE_BYTES)\n        return %s_EARGUMENT;\n",
+               prefix, prefix, up, up);
+    if (empty)
+        text_print(t, "    memcpy(file, \"\\010\\0\\0\\0\\0\\0\\0\\0{}      \", 16);\n");
+    else
+        text_print(t, "    nn_image_write(file, %lld, ctx, %s_tensors, %s_TENSORS);\n", (long long)file_header_bytes(p), prefix, up);
+    text_print(t, "    return %s_OK;\n}\n\n", up);
+
+    text_print(t, "int %s_load(void *ctx, const void *file, size_t size)\n{\n", prefix);
+    if (!empty)
+        text_print(t, "    nn_image_found found[%s_TENSORS];\n    unsigned char *to = ctx;\n\n", up);
+    text_print(t, "    if (%s_cpu_lacks())\n        return %s_ECPU;\n    if (!%s_aligned(ctx) || !file)\n        return %s_EARGUMENT;\n",
+               prefix, up, prefix, up);
+    if (empty) {
+        text_print(t, "    return size < 10 ? %s_EFORMAT : %s_OK;\n}\n\n", up, up);
+        return;
+    }
+    int64_t begin = plan->weight_bytes, first = 0;
+    for (int i = 0; i < p->kept.n; i++)
+        if (is_saved(&p->kept.at[i]) && plan->kept[i].offset < begin)
+            begin = plan->kept[i].offset;
+    first = begin;
+    text_print(t,
+               "    if (!nn_image_read(file, size, %s_tensors, %s_TENSORS, found))\n        return %s_EFORMAT;\n"
+               "    memset(to + %lld, 0, %lld); /* what lies between rows and tensors stays zero */\n"
+               "    for (int i = 0; i < %s_TENSORS; i++)\n        nn_image_copy(to, &%s_tensors[i], &found[i]);\n"
+               "    return %s_OK;\n}\n\n",
+               prefix, up, up, (long long)first, (long long)(plan->weight_bytes - first), up, prefix, up);
+}

@@ -1,0 +1,53 @@
+/* parts.h -- what the files of emit/ share among themselves. */
+#ifndef NNC_EMIT_PARTS_H
+#define NNC_EMIT_PARTS_H
+
+#include "emit/emit.h"
+
+/* --- names.c --- */
+const char *identifier(Arena *a, const char *name); /* an identifier that is no word of C or C++ */
+const char *upper(Arena *a, const char *s);
+void c_string(Text *t, const char *s);  /* with its quotes */
+void c_comment(Text *t, const char *s); /* safe between the marks of a comment */
+void c_double(Text *t, double x);       /* a constant of type double */
+int span_line(Span where);              /* 0 for nowhere */
+/* As identifiers, each different from those before it. */
+const char **unique_names(Arena *a, int n, const char *const *names);
+const char **field_names(const Program *p);
+const char **metric_names(const Program *p);
+/* Outputs of predict or prepare: also different from the names of the inputs. */
+const char **output_names(const Program *p, int n, const Output *outputs);
+
+/* --- count.c --- */
+int64_t field_count(const Field *f); /* numbers of one sample */
+int64_t count_weights(const Program *p);
+int count_measured(const Program *p);
+int64_t layer_weights(const Program *p, const Layer *l);    /* of the layer and those inside it */
+int64_t layer_operations(const Program *p, const Layer *l); /* forward, one sample, likewise */
+/* The wanted tensors of prepare, as outputs. */
+const Output *prepared_outputs(const Program *p, int *n);
+const char *field_type(const Field *f); /* "float" or "int32_t" */
+double base_rate(const Program *p);     /* the learning rate of the file */
+
+/* --- header.c: arguments that the declaration and the definition share --- */
+void print_inputs(Text *t, const Program *p);                            /* "const float *image, " */
+void print_outputs(Text *t, const Program *p, int n, const Output *outputs); /* "float *output" */
+
+/* --- file.c --- */
+int64_t file_header_bytes(const Program *p);
+int64_t file_bytes(const Program *p);
+bool file_empty(const Program *p); /* nothing to save */
+void print_file_prelude(Text *t, const Program *p);
+void print_file_table(Text *t, const Program *p, const Plan *plan);
+void print_file_functions(Text *t, const Program *p, const Plan *plan);
+
+/* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind);
+bool run_in_parallel(const Plan *plan);
+/* A result of the graph as an expression of type double, element i of its rows. */
+void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i);
+
+/* --- entry.c --- */
+void print_entries(Text *t, const Program *p, const Plan *plan);
+
+#endif

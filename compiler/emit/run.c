@@ -1,0 +1,447 @@
+/* run.c -- the function that carries out one graph: names for its memory, then its kernels, phase by phase.
+ *
+ * With enough work it is carried out by every thread of one parallel region at once: each takes its share of the
+ * tasks, and a barrier ends a phase. Any split gives the same bits. In step the phases that write what is kept run
+ * only if the loss is finite, so that a diverging step leaves no trace. */
+#include "emit/parts.h"
+
+typedef struct Runner {
+    const Program *program;
+    const Plan *plan;
+    const Loops *loops;
+    const Work *work;
+    GraphKind kind;
+    const char *prefix;
+    const char **names; /* by storage id: the variable that points at it */
+    const Storage *loss; /* step: looked at before the first phase that writes what is kept */
+    bool parallel;
+} Runner;
+
+static bool of_samples(GraphKind kind) { return kind == GRAPH_PREDICT || kind == GRAPH_PREPARE; }
+
+bool run_in_parallel(const Plan *plan)
+{
+    for (GraphKind i = 0; i < GRAPHS; i++)
+        if (plan->work[i].loops && plan->work[i].loops->threads > 1)
+            return true;
+    return false;
+}
+
+static const char *kind_name(GraphKind kind)
+{
+    static const char *const names[GRAPHS] = {"init", "step", "eval", "report", "predict", "prepare"};
+
+    return names[kind];
+}
+
+/* --- names --- */
+
+/* Variables that the function has besides its storages. */
+static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "share", "thread", "threads", "begin", "end"};
+enum { NTAKEN = sizeof taken / sizeof taken[0] };
+
+static bool is_local(const char *name)
+{
+    for (int i = 0; i < NTAKEN; i++)
+        if (strcmp(name, taken[i]) == 0)
+            return true;
+    return false;
+}
+
+/* One table of all names, so that each is looked up among those before it without comparing all pairs. */
+static uint32_t hash_text(const char *s)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 16777619u;
+    return h;
+}
+
+static const char **storage_names(Arena *a, const Loops *l)
+{
+    uint32_t room = 64;
+    while (room < 4u * (uint32_t)(l->storages.n + 1))
+        room *= 2;
+    const char **table = NEW_ARRAY(a, const char *, room), **names = NEW_ARRAY(a, const char *, l->storages.n + 1);
+
+    for (int i = 0; i < l->storages.n; i++) {
+        const Storage *s = l->storages.at[i];
+        const char *plain = identifier(a, s->name), *name = plain;
+        if (is_local(name))
+            name = plain = arena_print(a, "%s_", name);
+        for (int copy = 2;; copy++) {
+            uint32_t h = hash_text(name) % room;
+            while (table[h] && strcmp(table[h], name) != 0)
+                h = (h + 1) % room;
+            if (!table[h]) {
+                table[h] = names[s->id] = name;
+                break;
+            }
+            name = arena_print(a, "%s_%d", plain, copy);
+        }
+    }
+    return names;
+}
+
+/* --- pointers --- */
+
+static const char *element_type(const Storage *s)
+{
+    return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
+}
+
+static int kept_number(const Program *p, const char *name)
+{
+    for (int i = 0; i < p->kept.n; i++)
+        if (strcmp(p->kept.at[i].name, name) == 0)
+            return i;
+    bug("'%s' is no kept tensor", name);
+}
+
+static bool is_constant(const Runner *r, const Storage *s)
+{
+    return s->kind == STORAGE_FIELD || s->kind == STORAGE_SCALAR || (s->kind == STORAGE_KEPT && of_samples(r->kind));
+}
+
+static void print_sizes(Text *t, const Storage *s)
+{
+    const Tensor *x = s->tensor;
+
+    if (!x)
+        return;
+    for (int i = x->batched; i < x->rank; i++)
+        text_print(t, "%s%lld", i > x->batched ? "x" : "", (long long)x->size[i]);
+    if (x->rank == x->batched)
+        text_print(t, "1");
+    if (s->layout.order == ORDER_LANES)
+        text_print(t, ", sixteen samples side by side");
+}
+
+/* Where a storage begins, as an expression. */
+static void print_place(Text *t, const Runner *r, const Storage *s)
+{
+    const Program *p = r->program;
+
+    switch (s->kind) {
+    case STORAGE_FIELD:
+        text_print(t, of_samples(r->kind) ? "%s" : "batch->%s", field_names(p)[s->field]);
+        break;
+    case STORAGE_OUTPUT: {
+        int n = p->outputs.n;
+        const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
+        text_print(t, "%s", output_names(p, n, o)[s->field]);
+        break;
+    }
+    case STORAGE_KEPT:
+        text_print(t, "(%svoid *)(context + %lld)", of_samples(r->kind) ? "const " : "",
+                   (long long)r->plan->kept[kept_number(p, s->name)].offset);
+        break;
+    case STORAGE_SCALAR:
+        if (scalar_position(s->name) < 0)
+            bug("'%s' is no scalar", s->name);
+        text_print(t, "scalars + %d", scalar_position(s->name));
+        break;
+    case STORAGE_WORK:
+        text_print(t, "(void *)(work + %lld)", (long long)r->work->buffers[r->work->buffer[s->id]].offset);
+        break;
+    }
+}
+
+static bool is_used(const Loops *l, const Storage *s)
+{
+    for (int i = 0; i < l->kernels.n; i++)
+        for (int j = 0; j < l->kernels.at[i]->nargs; j++)
+            if (l->kernels.at[i]->arg[j] == s)
+                return true;
+    return false;
+}
+
+static void print_pointers(Text *t, const Runner *r)
+{
+    bool *used = NEW_ARRAY(t->arena, bool, r->loops->storages.n + 1);
+
+    for (int i = 0; i < r->loops->kernels.n; i++)
+        for (int j = 0; j < r->loops->kernels.at[i]->nargs; j++)
+            used[r->loops->kernels.at[i]->arg[j]->id] = true;
+    for (int i = 0; i < r->loops->storages.n; i++) {
+        const Storage *s = r->loops->storages.at[i];
+        /* The caller's own arguments need no second name. */
+        if (!used[s->id] || (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT)))
+            continue;
+        Text line = {.arena = t->arena};
+        text_print(&line, "    %s%s *const %s = ", is_constant(r, s) ? "const " : "", element_type(s), r->names[s->id]);
+        print_place(&line, r, s);
+        text_print(t, "%s;%*s /* ", line.s, line.n < 60 ? 60 - (int)line.n : 0, "");
+        print_sizes(t, s);
+        text_print(t, " */\n");
+    }
+}
+
+static void print_pointer(Text *t, const Storage *s, void *user)
+{
+    const Runner *r = user;
+
+    if (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT))
+        print_place(t, r, s);
+    else
+        text_print(t, "%s", r->names[s->id]);
+}
+
+/* --- kernels --- */
+
+static void print_call(Text *t, Runner *r, const Kernel *k, const char *indent, const char *first, const char *end)
+{
+    text_print(t, "%s", indent);
+    kernel_call(t, k, r->prefix, print_pointer, r, "n", first, end);
+    text_print(t, ";\n");
+}
+
+static const char *times(Arena *a, int64_t n, const char *what)
+{
+    return n == 1 ? what : arena_print(a, "%lld * %s", (long long)n, what);
+}
+
+static bool needs_blocks(const Loops *l)
+{
+    for (int i = 0; i < l->kernels.n; i++)
+        if (l->kernels.at[i]->blocked)
+            return true;
+    return false;
+}
+
+static const char *all_tasks(Arena *a, const Kernel *k)
+{
+    return k->blocked ? times(a, k->tasks, "blocks") : arena_print(a, "%lld", (long long)k->tasks);
+}
+
+static void print_blocks(Text *t, Runner *r, const Phase *phase, const char *indent)
+{
+    const char *in = arena_print(t->arena, "%s    ", indent), *team = "threads";
+    Arena *a = t->arena;
+
+    if (r->parallel && phase->threads < r->loops->threads)
+        team = arena_print(a, "(threads < %d ? threads : %d)", phase->threads, phase->threads);
+    if (r->parallel)
+        text_print(t, "%sfor (long block = %s_share(blocks, thread, %s), end = %s_share(blocks, thread + 1, %s); block < end; block++) {\n",
+                   indent, r->prefix, team, r->prefix, team);
+    else
+        text_print(t, "%sfor (long block = 0; block < blocks; block++) {\n", indent);
+    for (int i = 0; i < phase->count; i++) {
+        const Kernel *k = r->loops->kernels.at[phase->first + i];
+        print_call(t, r, k, in, times(a, k->tasks, "block"),
+                   k->tasks == 1 ? "block + 1" : arena_print(a, "%lld * (block + 1)", (long long)k->tasks));
+    }
+    text_print(t, "%s}\n", indent);
+}
+
+static void print_tasks(Text *t, Runner *r, const Phase *phase, const char *indent)
+{
+    Arena *a = t->arena;
+
+    for (int i = 0; i < phase->count; i++) {
+        const Kernel *k = r->loops->kernels.at[phase->first + i];
+        const char *all = all_tasks(a, k), *team = "threads";
+        if (!r->parallel) {
+            print_call(t, r, k, indent, "0", all);
+            continue;
+        }
+        if (k->threads < r->loops->threads)
+            team = arena_print(a, "(threads < %d ? threads : %d)", k->threads, k->threads);
+        if (k->threads == 1)
+            text_print(t, "%sif (thread == 0)\n", indent);
+        print_call(t, r, k, k->threads == 1 ? arena_print(a, "%s    ", indent) : indent,
+                   k->threads == 1 ? "0" : arena_print(a, "%s_share(%s, thread, %s)", r->prefix, all, team),
+                   k->threads == 1 ? all : arena_print(a, "%s_share(%s, thread + 1, %s)", r->prefix, all, team));
+    }
+}
+
+static void print_serial(Text *t, Runner *r, const Phase *phase, const char *indent)
+{
+    const char *in = r->parallel ? arena_print(t->arena, "%s    ", indent) : indent;
+
+    if (r->parallel)
+        text_print(t, "%sif (thread == 0) {\n", indent);
+    for (int i = 0; i < phase->count; i++) {
+        const Kernel *k = r->loops->kernels.at[phase->first + i];
+        print_call(t, r, k, in, "0", all_tasks(t->arena, k));
+    }
+    if (r->parallel)
+        text_print(t, "%s}\n", indent);
+}
+
+/* --- phases --- */
+
+static bool phase_writes(const Loops *l, const Phase *phase, const Storage *one, StorageKind kind)
+{
+    for (int i = phase->first; i < phase->first + phase->count; i++) {
+        const Kernel *k = l->kernels.at[i];
+        for (int j = 0; j < k->nargs; j++)
+            if (k->writes[j] && (one ? k->arg[j] == one : k->arg[j]->kind == kind))
+                return true;
+    }
+    return false;
+}
+
+/* The first phase that changes what is kept; the loss must be known before it. */
+static int first_update(const Runner *r)
+{
+    int update = -1;
+
+    for (int i = 0; i < r->loops->phases.n; i++) {
+        const Phase *phase = &r->loops->phases.at[i];
+        if (update < 0 && phase_writes(r->loops, phase, NULL, STORAGE_KEPT))
+            update = i;
+        if (update >= 0 && phase_writes(r->loops, phase, r->loss, STORAGE_WORK))
+            bug("an update in phase %d does not wait for the loss of phase %d", update, i);
+    }
+    return update;
+}
+
+static void print_phases(Text *t, Runner *r)
+{
+    const char *indent = "    ";
+    int update = r->loss ? first_update(r) : -1;
+
+    for (int i = 0; i < r->loops->phases.n; i++) {
+        const Phase *phase = &r->loops->phases.at[i];
+        if (i > 0 && r->parallel)
+            text_print(t, "#pragma omp barrier\n");
+        text_print(t, "\n");
+        if (i == update) {
+            text_print(t, "    /* A loss that is not finite changes nothing. */\n    if (isfinite(*%s)) {\n", r->names[r->loss->id]);
+            indent = "        ";
+        }
+        if (phase->kind == PHASE_BLOCKS)
+            print_blocks(t, r, phase, indent);
+        else if (phase->kind == PHASE_TASKS)
+            print_tasks(t, r, phase, indent);
+        else
+            print_serial(t, r, phase, indent);
+    }
+    if (update >= 0)
+        text_print(t, "    }\n");
+}
+
+/* --- the function --- */
+
+static bool uses_kind(const Loops *l, StorageKind kind)
+{
+    for (int i = 0; i < l->storages.n; i++)
+        if (l->storages.at[i]->kind == kind && is_used(l, l->storages.at[i]))
+            return true;
+    return false;
+}
+
+static void print_arguments(Text *t, const Runner *r, bool types)
+{
+    const Program *p = r->program;
+
+    if (of_samples(r->kind)) {
+        int n = p->outputs.n;
+        const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
+        text_print(t, types ? "const unsigned char *context, unsigned char *work, " : "context, work, ");
+        if (types)
+            print_inputs(t, p);
+        else
+            for (int i = 0; i < p->fields.n; i++)
+                if (!p->fields.at[i].label)
+                    text_print(t, "%s, ", field_names(p)[i]);
+        text_print(t, types ? "long n, " : "n, ");
+        if (types)
+            print_outputs(t, p, n, o);
+        else
+            for (int i = 0; i < n; i++)
+                text_print(t, "%s%s", i ? ", " : "", output_names(p, n, o)[i]);
+    } else if (r->kind == GRAPH_STEP || r->kind == GRAPH_EVAL)
+        text_print(t, types ? "unsigned char *context, const %s_batch *batch, long n" : "context, batch, n", r->prefix);
+    else
+        text_print(t, types ? "unsigned char *context" : "context");
+}
+
+static void print_locals(Text *t, const Runner *r)
+{
+    bool n = r->kind == GRAPH_STEP || r->kind == GRAPH_EVAL || of_samples(r->kind);
+    bool some = needs_blocks(r->loops), takes_n = some;
+
+    for (int i = 0; i < r->loops->kernels.n; i++)
+        takes_n |= r->loops->kernels.at[i]->takes_n;
+    if (!of_samples(r->kind) && uses_kind(r->loops, STORAGE_WORK))
+        text_print(t, "    unsigned char *const work = context + %lld;\n", (long long)r->plan->work_offset);
+    if (uses_kind(r->loops, STORAGE_SCALAR)) {
+        if (of_samples(r->kind))
+            text_print(t, "    const double scalars[%d] = {(double)n, (double)n, 1};\n", SCALAR_COUNT);
+        else
+            text_print(t, "    const double *const scalars = (const void *)context;\n");
+    }
+    print_pointers(t, r);
+    if (!n && takes_n)
+        text_print(t, "    const long n = 0; /* there are no samples here */\n");
+    if (some)
+        text_print(t, "    const long blocks = (n + %d) / %d; /* of sixteen samples */\n", LANES - 1, LANES);
+    /* Not every graph looks at all it may look at. */
+    if (of_samples(r->kind)) {
+        if (!uses_kind(r->loops, STORAGE_KEPT))
+            text_print(t, "    (void)context;\n");
+        if (!uses_kind(r->loops, STORAGE_WORK))
+            text_print(t, "    (void)work;\n");
+        for (int i = 0; i < r->program->fields.n; i++)
+            if (!r->program->fields.at[i].label)
+                text_print(t, "    (void)%s;\n", field_names(r->program)[i]);
+    } else if (n && !uses_kind(r->loops, STORAGE_FIELD))
+        text_print(t, "    (void)batch;\n");
+    if (n && !takes_n)
+        text_print(t, "    (void)n;\n");
+}
+
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
+{
+    Runner r = {.program = p, .plan = plan, .loops = plan->work[kind].loops, .work = &plan->work[kind], .kind = kind};
+
+    r.prefix = emit_prefix(t->arena, p);
+    r.names = storage_names(t->arena, r.loops);
+    r.parallel = r.loops->threads > 1;
+    if (kind == GRAPH_STEP)
+        r.loss = loops_storage(r.loops, "loss");
+
+    text_print(t, "/* %s: %d kernels in %d phases. */\nstatic void %s_%s(", kind_name(kind), r.loops->kernels.n, r.loops->phases.n,
+               r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(kind)) : arena_print(t->arena, "run_%s", kind_name(kind)));
+    print_arguments(t, &r, true);
+    text_print(t, r.parallel ? ", int thread, int threads)\n{\n" : ")\n{\n");
+    print_locals(t, &r);
+    print_phases(t, &r);
+    text_print(t, "}\n\n");
+    if (!r.parallel)
+        return;
+    text_print(t, "static void %s_run_%s(", r.prefix, kind_name(kind));
+    print_arguments(t, &r, true);
+    text_print(t, ")\n{\n#ifdef _OPENMP\n#pragma omp parallel num_threads(%s_team(%d))\n    %s_%s_thread(", r.prefix, r.loops->threads,
+               r.prefix, kind_name(kind));
+    print_arguments(t, &r, false);
+    text_print(t, ", omp_get_thread_num(), omp_get_num_threads());\n#else\n    %s_%s_thread(", r.prefix, kind_name(kind));
+    print_arguments(t, &r, false);
+    text_print(t, ", 0, 1);\n#endif\n}\n\n");
+}
+
+void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i)
+{
+    const Layout *l = &s->layout;
+    int64_t at = l->origin, left = i, base;
+
+    for (int a = l->rank; a-- > 0;) {
+        at += left % l->size[a] * l->stride[a];
+        left /= l->size[a];
+    }
+    if (s->kind == STORAGE_WORK)
+        base = plan->work_offset + plan->work[kind].buffers[plan->work[kind].buffer[s->id]].offset;
+    else if (s->kind == STORAGE_KEPT)
+        base = plan->kept[kept_number(p, s->name)].offset;
+    else if (s->kind == STORAGE_SCALAR)
+        base = 8 * scalar_position(s->name);
+    else
+        bug("'%s' is no result of %s", s->name, kind_name(kind));
+    if (l->order == ORDER_DOUBLE)
+        text_print(t, "*(const double *)(const void *)(context + %lld)", (long long)base);
+    else
+        text_print(t, "(double)*(const %s *)(const void *)(context + %lld)", element_type(s), (long long)(base + 4 * at));
+}

@@ -1,0 +1,333 @@
+/* trainer.c -- main.c: tells the runtime what the model is made of, and hands over.
+ *
+ * Everything is a constant table of nn.h; the few functions only turn the runtime's list of fields into the
+ * arguments of model.h. */
+#include "emit/emit.h"
+#include "emit/parts.h"
+
+static void print_shape(Text *t, int rank, const int64_t *size)
+{
+    text_print(t, "%d, {", rank);
+    for (int i = 0; i < rank; i++)
+        text_print(t, "%s%lld", i ? ", " : "", (long long)size[i]);
+    text_print(t, rank ? "}" : "0}");
+}
+
+static const char *truth(bool b) { return b ? "true" : "false"; }
+
+/* --- values of settings ---
+ * C has no nested tables without names: parts come first, as value_3, and are pointed at. */
+static const char *const kinds[] = {
+    [VALUE_NUMBER] = "NN_NUMBER", [VALUE_TEXT] = "NN_TEXT",         [VALUE_WORD] = "NN_WORD",
+    [VALUE_BOOL] = "NN_BOOL",     [VALUE_PERCENT] = "NN_PERCENT",   [VALUE_DURATION] = "NN_DURATION",
+    [VALUE_LIST] = "NN_LIST",     [VALUE_CALL] = "NN_CALL",
+};
+
+static void print_value(Text *t, const Value *v, int parts)
+{
+    text_print(t, "{%s, ", kinds[v->kind]);
+    c_double(t, v->number);
+    text_print(t, ", ");
+    if (v->text)
+        c_string(t, v->text);
+    else
+        text_print(t, "0");
+    if (v->n == 0)
+        text_print(t, ", 0, 0, 0}");
+    else if (v->names)
+        text_print(t, ", %d, value_%d, names_%d}", v->n, parts, parts);
+    else
+        text_print(t, ", %d, value_%d, 0}", v->n, parts);
+}
+
+/* Prints the tables that v points at; returns the number of its own. */
+static int print_parts(Text *t, const Value *v, int *next)
+{
+    if (v->n == 0)
+        return -1;
+    int *inner = NEW_ARRAY(t->arena, int, v->n);
+    for (int i = 0; i < v->n; i++)
+        inner[i] = print_parts(t, &v->parts[i], next);
+    int mine = (*next)++;
+    text_print(t, "static const nn_value value_%d[] = {\n", mine);
+    for (int i = 0; i < v->n; i++) {
+        text_print(t, "    ");
+        print_value(t, &v->parts[i], inner[i]);
+        text_print(t, ",\n");
+    }
+    text_print(t, "};\n");
+    if (v->names) {
+        text_print(t, "static const char *const names_%d[] = {", mine);
+        for (int i = 0; i < v->n; i++) {
+            if (i)
+                text_print(t, ", ");
+            if (v->names[i])
+                c_string(t, v->names[i]);
+            else
+                text_print(t, "0");
+        }
+        text_print(t, "};\n");
+    }
+    return mine;
+}
+
+static void print_settings(Text *t, const char *name, const Setting *s, int n, int *next)
+{
+    int *parts = NEW_ARRAY(t->arena, int, n + 1);
+
+    for (int i = 0; i < n; i++)
+        parts[i] = print_parts(t, &s[i].value, next);
+    if (n == 0)
+        return;
+    text_print(t, "static const nn_setting %s[] = {\n", name);
+    for (int i = 0; i < n; i++) {
+        text_print(t, "    {");
+        c_string(t, s[i].name);
+        text_print(t, ", ");
+        print_value(t, &s[i].value, parts[i]);
+        text_print(t, ", ");
+        c_string(t, s[i].text ? s[i].text : "");
+        text_print(t, ", %d},\n", span_line(s[i].where));
+    }
+    text_print(t, "};\n\n");
+}
+
+/* --- tables of the model --- */
+static void print_tensors(Text *t, const Program *p, const Plan *plan)
+{
+    static const char *const kept[] = {
+        [KEPT_PARAM] = "NN_PARAM", [KEPT_BUFFER] = "NN_BUFFER", [KEPT_OPTIMIZER] = "NN_OPTIMIZER", [KEPT_METRIC] = "NN_METRIC"};
+
+    if (p->kept.n == 0)
+        return;
+    text_print(t, "/* name, kind, rank, shape, floats from row to row, offset in the context, frozen, line */\n"
+                  "static const nn_tensor tensors[] = {\n");
+    for (int i = 0; i < p->kept.n; i++) {
+        const Kept *k = &p->kept.at[i];
+        text_print(t, "    {");
+        c_string(t, k->name);
+        text_print(t, ", %s, ", kept[k->kind]);
+        print_shape(t, k->rank, k->size);
+        text_print(t, ", %lld, %lld, %s, %d},\n", (long long)plan->kept[i].row, (long long)plan->kept[i].offset,
+                   truth(k->frozen), span_line(k->where));
+    }
+    text_print(t, "};\n\n");
+}
+
+static void print_fields(Text *t, const Program *p)
+{
+    if (p->fields.n == 0)
+        return;
+    text_print(t, "/* name, rank, shape, classes, label, line */\nstatic const nn_field fields[] = {\n");
+    for (int i = 0; i < p->fields.n; i++) {
+        const Field *f = &p->fields.at[i];
+        text_print(t, "    {");
+        c_string(t, f->name);
+        text_print(t, ", ");
+        print_shape(t, f->rank, f->size);
+        text_print(t, ", %d, %s, %d},\n", f->classes, truth(f->label), span_line(f->where));
+    }
+    text_print(t, "};\n\n");
+}
+
+static void print_output_table(Text *t, const char *name, int n, const Output *o, int64_t offset)
+{
+    if (n == 0)
+        return;
+    text_print(t, "/* name, rank, shape, offset in the context, higher is better, probabilities */\n"
+                  "static const nn_output %s[] = {\n",
+               name);
+    for (int i = 0; i < n; i++) {
+        text_print(t, "    {");
+        c_string(t, o[i].name);
+        text_print(t, ", ");
+        print_shape(t, o[i].rank, o[i].size);
+        text_print(t, ", %lld, %s, %s},\n", (long long)offset, truth(o[i].higher_is_better), truth(o[i].probabilities));
+        if (offset > 0)
+            offset += 8 * output_count(&o[i]);
+    }
+    text_print(t, "};\n\n");
+}
+
+static void print_measured(Text *t, const Program *p)
+{
+    int n;
+    const Output *prepared = prepared_outputs(p, &n);
+
+    if (count_measured(p) == 0)
+        return;
+    text_print(t, "/* tensor, output of prepare, standard deviation */\nstatic const nn_measured measured[] = {\n");
+    for (int i = 0; i < p->kept.n; i++) {
+        const Kept *k = &p->kept.at[i];
+        if (k->measure == MEASURE_NONE)
+            continue;
+        int at = 0;
+        while (at < n && strcmp(prepared[at].tensor, k->measured) != 0)
+            at++;
+        if (at == n)
+            bug("'%s' measures '%s', which is no output of prepare", k->name, k->measured);
+        text_print(t, "    {%d, %d, %s},\n", i, at, truth(k->measure == MEASURE_STD));
+    }
+    text_print(t, "};\n\n");
+}
+
+static void print_layers(Text *t, const Program *p)
+{
+    if (p->layers.n == 0)
+        return;
+    text_print(t, "/* name, call, rank, shape, weights, operations of one sample, depth, line */\nstatic const nn_layer layers[] = {\n");
+    for (int i = 0; i < p->layers.n; i++) {
+        const Layer *l = p->layers.at[i];
+        int depth = 0, batched = l->out && l->out->batched ? 1 : 0;
+        for (const Layer *up = l->parent; up; up = up->parent)
+            depth++;
+        text_print(t, "    {");
+        c_string(t, l->name ? l->name : "");
+        text_print(t, ", ");
+        c_string(t, l->call ? l->call : "");
+        text_print(t, ", ");
+        print_shape(t, l->out ? l->out->rank - batched : 0, l->out ? l->out->size + batched : NULL);
+        text_print(t, ", %lld, %lld, %d, %d},\n", (long long)layer_weights(p, l), (long long)layer_operations(p, l), depth,
+                   span_line(l->where));
+    }
+    text_print(t, "};\n\n");
+}
+
+/* --- functions --- */
+static void print_batch_call(Text *t, const Program *p, const char *verb)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    text_print(t, "static int run_%s(void *ctx, const void *const *fields, int n)\n{\n    %s_batch batch = {", verb, prefix);
+    for (int i = 0; i < p->fields.n; i++)
+        text_print(t, "%sfields[%d]", i ? ", " : "", i);
+    text_print(t, "};\n\n    return %s_%s(ctx, &batch, n);\n}\n\n", prefix, verb);
+}
+
+static void print_sample_call(Text *t, const Program *p, const char *verb, int outputs)
+{
+    text_print(t, "static int run_%s(const void *ctx, void *scratch, const void *const *fields, int n, float *const *outputs)\n{\n"
+                  "    return %s_%s(ctx, scratch, ",
+               verb, emit_prefix(t->arena, p), verb);
+    for (int i = 0; i < p->fields.n; i++)
+        if (!p->fields.at[i].label)
+            text_print(t, "fields[%d], ", i);
+    text_print(t, "n, ");
+    for (int i = 0; i < outputs; i++)
+        text_print(t, "%soutputs[%d]", i ? ", " : "", i);
+    text_print(t, outputs ? ");\n}\n\n" : "outputs[0]);\n}\n\n");
+}
+
+static void print_counted(Text *t, const char *name, int n)
+{
+    text_print(t, "    .n%s = %d,\n", name, n);
+    if (n > 0)
+        text_print(t, "    .%s = %s,\n", name, name);
+}
+
+static void print_program(Text *t, const Program *p, const Plan *plan, const Trainer *how)
+{
+    const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
+    const struct { const char *name, *text; } texts[] = {
+        {"name", p->name}, {"source", p->source}, {"directory", how->directory}, {"version", how->version}, {"target", how->target}};
+    int nprepared;
+
+    prepared_outputs(p, &nprepared);
+    text_print(t, "static const nn_program program = {\n");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        text_print(t, "    .%s = ", texts[i].name);
+        c_string(t, texts[i].text);
+        text_print(t, ",\n");
+    }
+    text_print(t, "    .bytes = %s_BYTES,\n    .align = %s_ALIGN,\n    .predict_bytes = %s_PREDICT_BYTES,\n", up, up, up);
+    text_print(t, p->prepare ? "    .prepare_bytes = %s_PREPARE_BYTES,\n    .batch = %s_BATCH,\n" : "    .prepare_bytes = 0,\n    .batch = %s_BATCH,\n",
+               up, up);
+    print_counted(t, "tensors", p->kept.n);
+    print_counted(t, "fields", p->fields.n);
+    print_counted(t, "outputs", p->outputs.n);
+    print_counted(t, "metrics", p->metrics.n);
+    print_counted(t, "prepared", nprepared);
+    print_counted(t, "measured", count_measured(p));
+    print_counted(t, "layers", p->layers.n);
+    print_counted(t, "options", p->options.n);
+    print_counted(t, "data", p->data.n);
+    print_counted(t, "train", p->train.n);
+    text_print(t, "    .scalars = %s_scalars,\n    .init = %s_init,\n    .step = run_step,\n", prefix, prefix);
+    text_print(t, p->eval ? "    .eval = run_eval,\n" : "");
+    text_print(t, "    .reset = %s_reset,\n", prefix);
+    if (p->report)
+        text_print(t, "    .report = %s_report,\n", prefix);
+    text_print(t, p->predict ? "    .predict = run_predict,\n" : "");
+    text_print(t, p->prepare ? "    .prepare = run_prepare,\n" : "");
+    text_print(t, "    .plan = plan,\n};\n\n");
+    (void)plan;
+}
+
+/* The one sentence of a program that came to the wrong machine, before any instruction of that kind is met. */
+static void print_main(Text *t, const Trainer *how)
+{
+    const char *feature = how->features;
+
+    text_print(t, "int main(int argc, char **argv)\n{\n");
+    if (*feature)
+        text_print(t, "#if defined(__x86_64__)\n    __builtin_cpu_init();\n");
+    while (*feature) {
+        int n = (int)strcspn(feature, " ");
+        text_print(t,
+                   "    if (!__builtin_cpu_supports(\"%.*s\")) {\n"
+                   "        fputs(\"trainer: this program was built for %s processors; this machine lacks %.*s. \"\n"
+                   "              \"Rebuild with nnc --target-cpu=native\\n\", stderr);\n        return 1;\n    }\n",
+                   n, feature, how->target, n, feature);
+        feature += n;
+        feature += strspn(feature, " ");
+    }
+    if (*how->features)
+        text_print(t, "#endif\n");
+    text_print(t, "    return nn_main(&program, argc, argv);\n}\n");
+}
+
+void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how)
+{
+    int next = 1, nprepared;
+    const Output *prepared = prepared_outputs(p, &nprepared);
+
+    text_print(t, "/* The trainer of ");
+    c_comment(t, p->name);
+    text_print(t, ", made by nnc from ");
+    c_comment(t, p->source);
+    text_print(t, ": describes the model to the runtime. */\n#include \"nn.h\"\n#include ");
+    c_string(t, how->header);
+    text_print(t, "\n\n#include <math.h>\n#include <stdio.h>\n\n"
+                  "#pragma GCC diagnostic ignored \"-Woverlength-strings\" /* the plan of a large model is a long text */\n\n");
+    print_tensors(t, p, plan);
+    print_fields(t, p);
+    print_output_table(t, "outputs", p->outputs.n, p->outputs.at, 0);
+    print_output_table(t, "metrics", p->metrics.n, p->metrics.at, plan->metrics);
+    print_output_table(t, "prepared", nprepared, prepared, 0);
+    print_measured(t, p);
+    print_layers(t, p);
+    print_settings(t, "options", p->options.at, p->options.n, &next);
+    print_settings(t, "data", p->data.at, p->data.n, &next);
+    print_settings(t, "train", p->train.at, p->train.n, &next);
+
+    Text table = {.arena = t->arena};
+    plan_print(&table, p, plan);
+    text_print(t, "static const char plan[] =");
+    for (const char *s = table.s ? table.s : ""; *s;) {
+        size_t n = strcspn(s, "\n") + 1;
+        text_print(t, "\n    ");
+        c_string(t, arena_copy(t->arena, s, s[n - 1] ? n : n - 1));
+        s += s[n - 1] ? n : n - 1;
+    }
+    text_print(t, ";\n\n");
+
+    print_batch_call(t, p, "step");
+    if (p->eval)
+        print_batch_call(t, p, "eval");
+    if (p->predict)
+        print_sample_call(t, p, "predict", p->outputs.n);
+    if (p->prepare)
+        print_sample_call(t, p, "prepare", nprepared);
+    print_program(t, p, plan, how);
+    print_main(t, how);
+}
