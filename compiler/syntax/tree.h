@@ -65,6 +65,9 @@ typedef enum {
 #undef X
 } NodeKind;
 
+/* A tree is walked by recursion, so it must not be too deep. */
+enum { MOST_BRACKETS = 256, DEEPEST = 1024 };
+
 enum { DEFINE_FN, DEFINE_LAYER, DEFINE_MODEL };
 
 typedef struct Node {
@@ -75,6 +78,7 @@ typedef struct Node {
     Span span;      /* all of it */
     Span name;      /* of text, where the node has one; else the span (of the operator, in BINARY) */
     const char *doc; /* DEFINE: the comment lines directly above, without '#', or the comment at its line's end; or NULL */
+    int depth;       /* nodes on the longest way down from here, at most DEEPEST in a tree without errors */
     int n;
     struct Node **child;
 } Node;
