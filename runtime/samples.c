@@ -1,0 +1,251 @@
+/* samples.c -- see samples.h. */
+#include "samples.h"
+
+#include "nn_random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SHUFFLE_STREAM = 0x5f3759, /* apart from the streams of the model, which count from 0 */
+    SPLIT_SEED = 0,            /* the splits stay the same whatever the seed, so that seeds can be compared */
+};
+
+/* --- the source --- */
+
+/* Names of the parts that may stand without a name, as the readers have them. */
+static const struct { const char *call, *parts[2]; } positions[] = {
+    {"mnist", {"dir", NULL}}, {"fashion_mnist", {"dir", NULL}}, {"cifar10", {"dir", NULL}},
+    {"csv", {"path", NULL}},  {"idx", {"images", "labels"}},    {"npy", {"x", "y"}},
+};
+
+static bool part_is_named(const nn_value *call, int part, const char *name)
+{
+    if (call->names != NULL && call->names[part] != NULL)
+        return strcmp(call->names[part], name) == 0;
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++)
+        if (strcmp(positions[i].call, call->text) == 0 && part < 2 && positions[i].parts[part] != NULL)
+            return strcmp(positions[i].parts[part], name) == 0;
+    return false;
+}
+
+/* Replaces one path of the source: "PATH" and "DATA=PATH" the first one, "PART=PATH" that part. */
+static bool replace_path(const nn_program *p, const char *given, const nn_value *source, nn_value *parts, Fault *f)
+{
+    const char *equals = strchr(given, '='), *path = equals != NULL ? equals + 1 : given;
+    char name[100] = "";
+    int part;
+
+    if (equals != NULL)
+        snprintf(name, sizeof name, "%.*s", (int)(equals - given), given);
+    if (path[0] == '\0')
+        return nn_fail(f, EXIT_USAGE, "--data=%s names no path", given);
+    for (part = 0; part < source->n; part++)
+        if (parts[part].kind == NN_TEXT &&
+            (name[0] == '\0' || part_is_named(source, part, name) ||
+             (p->data_name != NULL && strcmp(p->data_name, name) == 0)))
+            break;
+    if (part == source->n)
+        return nn_fail(f, EXIT_USAGE, "--data=%s: the data section %s(...) has no path %s%s%s", given, source->text,
+                       name, p->data_name != NULL ? "; say --data PATH, or --data " : "",
+                       p->data_name != NULL ? p->data_name : "");
+    parts[part].text = path;
+    return true;
+}
+
+static bool open_source(const nn_program *p, const Options *o, Data *data, Fault *f)
+{
+    const nn_setting *s = nn_setting_find(p->data, p->ndata, "source");
+    char directory[4096];
+    nn_value source;
+    nn_value *parts;
+    bool fine = true;
+
+    if (s == NULL || s->value.kind != NN_CALL)
+        return nn_fail(f, EXIT_USAGE, "%s has no data section to train on", p->source);
+    source = s->value;
+    parts = nn_new(f, "the data section", (size_t)source.n + 1, sizeof *parts);
+    if (parts == NULL)
+        return false;
+    for (int i = 0; i < source.n; i++)
+        parts[i] = source.parts[i];
+    source.parts = parts;
+    for (int i = 0; i < o->ndata && fine; i++)
+        fine = replace_path(p, o->data[i], &source, parts, f);
+    snprintf(directory, sizeof directory, "%s", p->directory != NULL ? p->directory : ".");
+    if (fine) {
+        Fault why = {0};
+
+        fine = nn_data_open(&source, directory, data, &why) ||
+               nn_fail(f, why.status, "%s:%d: %s", p->source, s->line, why.text);
+    }
+    free(parts);
+    return fine;
+}
+
+/* --- binding --- */
+
+static bool fail_missing(const nn_program *p, const nn_field *field, const Data *data, Fault *f)
+{
+    char names[600];
+
+    return nn_fail(f, EXIT_FILE, "%s:%d: the model wants %s, which is not in the data (%s): it has %s", p->source,
+                   field->line, field->name, data->origin, nn_data_names(data, names, sizeof names));
+}
+
+static bool check_column(const nn_program *p, const nn_field *field, const Data *data, const Column *c, Fault *f)
+{
+    char mine[NN_SHAPE_TEXT], its[NN_SHAPE_TEXT];
+
+    if (!nn_shape_equal(field->rank, field->shape, c->rank, c->shape) &&
+        nn_shape_size(field->rank, field->shape) != c->size)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s is %s in the model, but %s in the data (%s)", p->source, field->line,
+                       field->name, nn_shape_text(mine, field->rank, field->shape),
+                       nn_shape_text(its, c->rank, c->shape), data->origin);
+    if (field->classes == 0)
+        return true;
+    if (c->classes == 0 && c->whole_below == 0)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s must be a class, but holds numbers that are not whole and from 0 on "
+                       "in the data (%s)", p->source, field->line, field->name, data->origin);
+    if ((c->classes > 0 ? c->classes : c->whole_below) > field->classes)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s has %d classes in the model, but %lld in the data (%s)", p->source,
+                       field->line, field->name, field->classes,
+                       (long long)(c->classes > 0 ? c->classes : c->whole_below), data->origin);
+    return true;
+}
+
+static bool bind_fields(const nn_program *p, Samples *s, bool labels, Fault *f)
+{
+    s->nfields = p->nfields;
+    s->columns = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->columns);
+    s->fields = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->fields);
+    if (s->columns == NULL || s->fields == NULL)
+        return false;
+    for (int i = 0; i < p->nfields; i++) {
+        const nn_field *field = &p->fields[i];
+        size_t bytes = (size_t)p->batch * (size_t)nn_shape_size(field->rank, field->shape) * sizeof(float);
+
+        s->columns[i] = field->label && !labels ? -1 : nn_data_find(&s->data, field->name);
+        if (s->columns[i] < 0 && field->label && !labels)
+            continue;
+        if (s->columns[i] < 0)
+            return fail_missing(p, field, &s->data, f);
+        if (!check_column(p, field, &s->data, &s->data.columns[s->columns[i]], f))
+            return false;
+        s->fields[i] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+        if (s->fields[i] == NULL)
+            return nn_fail_memory(f, "a batch", bytes);
+        memset(s->fields[i], 0, bytes);
+    }
+    return true;
+}
+
+/* --- opening --- */
+
+static bool cut_splits(const Settings *s, Samples *samples, Fault *f)
+{
+    const Data *data = &samples->data;
+    int64_t rest = data->n - data->own_test, test = 0, valid = 0;
+
+    if (s->test.kind != SHARE_NONE && data->own_test > 0)
+        return nn_fail(f, EXIT_USAGE, "test: the data (%s) has a test set of its own, %lld samples", data->origin,
+                       (long long)data->own_test);
+    if (!nn_share_count(&s->test, rest, "test", &test, f) ||
+        !nn_share_count(&s->valid, s->valid.kind == SHARE_PERCENT ? rest : rest - test, "valid", &valid, f))
+        return false;
+    if (test + valid >= rest)
+        return nn_fail(f, EXIT_USAGE, "nothing is left to train on: of %lld samples, %lld test and %lld validate",
+                       (long long)rest, (long long)test, (long long)valid);
+    return nn_data_split(data, valid, test, SPLIT_SEED, &samples->split, f);
+}
+
+bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, Samples *samples, Fault *f)
+{
+    int64_t n;
+
+    *samples = (Samples){0};
+    if (!open_source(p, o, &samples->data, f))
+        return false;
+    if (!bind_fields(p, samples, true, f) || !cut_splits(s, samples, f)) {
+        nn_samples_close(samples);
+        return false;
+    }
+    n = samples->split.n[SPLIT_TRAIN];
+    samples->shuffled = nn_new(f, "the order of the samples", (size_t)n, sizeof *samples->shuffled);
+    if (samples->shuffled == NULL) {
+        nn_samples_close(samples);
+        return false;
+    }
+    return true;
+}
+
+bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *samples, Fault *f)
+{
+    *samples = (Samples){0};
+    if (!nn_data_open(source, ".", &samples->data, f))
+        return false;
+    if (bind_fields(p, samples, false, f))
+        return true;
+    nn_samples_close(samples);
+    return false;
+}
+
+void nn_samples_close(Samples *samples)
+{
+    for (int i = 0; i < samples->nfields && samples->fields != NULL; i++)
+        free(samples->fields[i]);
+    free(samples->fields);
+    free(samples->columns);
+    free(samples->shuffled);
+    nn_data_split_free(&samples->split);
+    nn_data_free(&samples->data);
+    *samples = (Samples){0};
+}
+
+/* --- use --- */
+
+/* Fisher and Yates, from the sorted order; 48 random bits make the modulo's bias too small to matter. */
+void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch)
+{
+    uint32_t key = nn_random_key(seed, (uint64_t)epoch, SHUFFLE_STREAM);
+    int64_t n = samples->split.n[SPLIT_TRAIN], *order = samples->shuffled;
+
+    if (n > 0)
+        memcpy(order, samples->split.samples[SPLIT_TRAIN], (size_t)n * sizeof *order);
+    for (int64_t i = n; i-- > 1;) {
+        uint64_t high = nn_random_bits(key, (uint32_t)(2 * i)), low = nn_random_bits(key, (uint32_t)(2 * i + 1));
+        int64_t j = (int64_t)((high << 24 | low) % (uint64_t)(i + 1)), kept = order[i];
+
+        order[i] = order[j];
+        order[j] = kept;
+    }
+}
+
+void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
+{
+    for (int i = 0; i < p->nfields; i++) {
+        int column = samples->columns[i];
+        int64_t size;
+
+        if (column < 0)
+            continue;
+        size = samples->data.columns[column].size;
+        for (int b = 0; b < n; b++) {
+            int64_t sample = which != NULL ? which[b] : first + b;
+
+            if (p->fields[i].classes > 0)
+                nn_data_ints(&samples->data, column, sample, (int32_t *)samples->fields[i] + b * size);
+            else
+                nn_data_floats(&samples->data, column, sample, (float *)samples->fields[i] + b * size);
+        }
+    }
+}
+
+const Column *nn_samples_label(const nn_program *p, const Samples *samples)
+{
+    for (int i = 0; i < p->nfields; i++)
+        if (p->fields[i].label && p->fields[i].classes > 0 && samples->columns[i] >= 0)
+            return &samples->data.columns[samples->columns[i]];
+    return NULL;
+}

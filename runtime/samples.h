@@ -1,0 +1,37 @@
+/* samples.h -- the data of a training: fields bound by name, splits, shuffling, batches.
+ *
+ * The readers (data.h) know files; this knows what the model wants of them. */
+#ifndef NN_SAMPLES_H
+#define NN_SAMPLES_H
+
+#include "data.h"
+#include "settings.h"
+
+typedef struct Samples {
+    Data data;
+    DataSplit split;
+    int64_t *shuffled; /* the training split in the order of this epoch */
+    int *columns;      /* of each field of the program; -1: a label that is not there */
+    void **fields;     /* one batch of each; NULL for a label that is not there */
+    int nfields;
+} Samples;
+
+/* Opens the data section's source, or what --data puts in its place, binds its columns to the fields of the program
+ * and cuts the splits. */
+bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, Samples *samples, Fault *f);
+
+/* The same for a source of new samples, which need not have labels; there are no splits. */
+bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *samples, Fault *f);
+
+void nn_samples_close(Samples *samples);
+
+/* The order of an epoch is a pure function of the seed and the epoch. */
+void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch);
+
+/* Fills samples->fields with the samples which[0..n-1]; which NULL: first, first + 1, ... */
+void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n);
+
+/* The label that names classes, or NULL: its class names come from the data. */
+const Column *nn_samples_label(const nn_program *p, const Samples *samples);
+
+#endif

@@ -1,0 +1,61 @@
+/* trainer.h -- one session of a trainer: the program, its context, its data, and what every command does with
+ * them. The commands are in train.c, evaluate.c, predict.c, export.c, info.c, gradients.c; command.c chooses. */
+#ifndef NN_TRAINER_H
+#define NN_TRAINER_H
+
+#include "checkpoint.h"
+#include "options.h"
+#include "progress.h"
+#include "run.h"
+#include "samples.h"
+#include "settings.h"
+
+typedef struct Trainer {
+    const nn_program *p;
+    Options options;
+    Settings settings;
+    Samples samples;
+    void *ctx;
+    void *scratch;    /* of predict and prepare, whichever is larger */
+    double *scalars;  /* inside ctx */
+    double *measured; /* the measured states, one behind the other: they are the same for every restart */
+    StSource *sources;
+    Checkpoint checkpoint; /* the one that was loaded */
+    char path[NN_FILE_PATH]; /* of the checkpoint */
+    Run run;
+    Display display;
+} Trainer;
+
+/* Checks the processor and the program, allocates the context, sets the number of threads. */
+bool nn_trainer_start(Trainer *t, Fault *f);
+void nn_trainer_end(Trainer *t);
+
+/* Opens the data, as the options and settings say. */
+bool nn_trainer_open_data(Trainer *t, Fault *f);
+
+/* init, and the measured states from the training split (counted once, then remembered). */
+bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f);
+
+/* Loads trained weights for eval, predict and export: --weights, else the best of the run. The options that the
+ * training was given become those of this session, where the command line says nothing else. */
+bool nn_trainer_load(Trainer *t, const char *run, Fault *f);
+bool nn_trainer_recall(Trainer *t, const Checkpoint *c, Fault *f);
+
+/* Turns a status of init, step ... into a fault. */
+bool nn_trainer_fail(const Trainer *t, int status, const char *what, Fault *f);
+
+/* Loss and metrics over a split: afterwards nn_trainer_metric gives them. `stop` is looked at between batches:
+ * false without a fault means that it was set. */
+bool nn_trainer_evaluate(Trainer *t, Split split, const volatile int *stop, Fault *f);
+const double *nn_trainer_metric(const Trainer *t, int metric);
+
+/* The commands. What they print is on standard output; they return false with a fault, or true. */
+bool nn_train(Trainer *t, Fault *f);
+bool nn_evaluate(Trainer *t, Fault *f);
+bool nn_predict(Trainer *t, Fault *f);
+bool nn_export(Trainer *t, Fault *f);
+bool nn_info(Trainer *t, Fault *f);
+bool nn_check_gradients(Trainer *t, Fault *f);
+bool nn_bench(Trainer *t, Fault *f);
+
+#endif
