@@ -12,7 +12,7 @@ typedef struct Token {
     bool made_up; /* not in the source: the lexer has already said why */
     Span span;
     double number;
-    const char *text; /* names, strings (unescaped), units; operators and numbers as written */
+    const char *text; /* names, strings (unescaped), units; operators and numbers as written; T_NL: how to call it */
 } Token;
 
 typedef struct Bracket {
@@ -26,6 +26,7 @@ typedef struct Lexer {
     const unsigned char *text, *end;
     const unsigned char *cur, *marker, *context; /* re2c's */
     int last;     /* kind of the token handed out before */
+    int last_end; /* where that token ends: a statement that breaks off does so there */
     int forgiven; /* brackets that need no closer any more, after a syntax error */
     bool stopped; /* brackets too deep: the rest is not read */
     LIST(Bracket) open;

@@ -250,25 +250,24 @@ static int pair_of(int kind)
     return 1; /* ?[ */
 }
 
-static void push(Lexer *x, int kind, Span at, bool made_up)
-{
-    Token t = {.kind = kind, .span = at, .made_up = made_up};
+static const char END_OF_LINE[] = "the end of the line", END_OF_FILE[] = "the end of the file",
+                  DEFINITION[] = "a new definition";
 
-    if (kind != T_NL)
-        t.text = pairs[pair_of(kind)].closer;
-    PUSH(x->arena, x->queue, t);
+/* Where the token handed out before ends. */
+static Span after_last(const Lexer *x) { return (Span){x->file, x->last_end, x->last_end}; }
+
+static void push(Lexer *x, int kind, Span at, const char *text, bool made_up)
+{
+    PUSH(x->arena, x->queue, ((Token){.kind = kind, .span = at, .text = text, .made_up = made_up}));
     x->last = kind;
 }
 
 /* The end of the last statement in a block needs no newline of its own. */
 static void push_closer(Lexer *x, int kind, Span at, bool made_up)
 {
-    if (kind == T_RC && x->last != T_NL && x->last != T_LC) {
-        push(x, T_NL, at, made_up);
-        if (!made_up)
-            x->queue.at[x->queue.n - 1].text = "}"; /* what is found in place of a missing expression */
-    }
-    push(x, kind, at, made_up);
+    if (kind == T_RC && x->last != T_NL && x->last != T_LC)
+        push(x, T_NL, at, "'}'", made_up);
+    push(x, kind, at, pairs[pair_of(kind)].closer, made_up);
 }
 
 /* Makes up the closers of all brackets above the lowest `keep`. */
@@ -410,22 +409,23 @@ static void fill(Lexer *x)
         case 0:
             if (x->stopped)
                 x->open.n = 0;
-            close_down(x, 0, t.span, "the end of the file");
+            close_down(x, 0, after_last(x), END_OF_FILE);
             if (x->last != T_NL)
-                push(x, T_NL, t.span, x->stopped);
+                push(x, T_NL, after_last(x), END_OF_FILE, x->stopped);
             t.made_up = x->stopped;
             PUSH(x->arena, x->queue, t);
             break;
         case T_NL:
-            if (x->open.n && definition_at(x->cur)) {
+            if (definition_at(x->cur) && (x->open.n || x->last != T_NL)) {
                 const unsigned char *e = x->cur;
+                bool broken = x->open.n > 0;
                 while (is_letter(*e))
                     e++;
-                close_down(x, 0, span_of(x, x->cur, e), "a new definition");
-                push(x, T_NL, t.span, true);
+                close_down(x, 0, span_of(x, x->cur, e), DEFINITION);
+                push(x, T_NL, after_last(x), END_OF_LINE, broken);
                 x->forgiven = 0;
             } else if (!lex_open(x) && can_end(x->last) && !continues(x)) {
-                push(x, T_NL, t.span, false);
+                push(x, T_NL, after_last(x), END_OF_LINE, false);
             }
             break;
         case T_LP: case T_LB: case T_QLB: case T_LC:
@@ -448,5 +448,7 @@ Token lex_next(Lexer *x)
         fill(x);
     Token t = x->queue.at[x->given++];
     x->last = t.kind;
+    if (t.kind != T_NL && !t.made_up)
+        x->last_end = t.span.end;
     return t;
 }

@@ -13,9 +13,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-
-struct yyParser;
-static void unexpected(struct yyParser *y, int kind, Token t);
 }
 
 %type items {Nodes}
@@ -34,8 +31,6 @@ static void unexpected(struct yyParser *y, int kind, Token t);
 // Soft keywords: where the grammar does not want the keyword, Lemon retries it as a name,
 // so `train = 80%`, `state = carry`, `model = 1` stay legal.
 %fallback ID IMPORT OPTION DATA FN LAYER MODEL TRAIN ON OF PARAM STATE IN ASSERT GRAD NEXT.
-
-%syntax_error { unexpected(yypParser, yymajor, TOKEN); }
 
 file ::= items(I). { p->tree = make_list(p, NODE_FILE, p->all, I); }
 
@@ -258,7 +253,7 @@ static const struct { const char *name; Class class; } words[YYNTOKEN] = {
 };
 
 /* Whether the parser, as it stands, could go on to shift token t: its moves are tried on the state numbers alone.
- * (Tables made with lemon -c: no reduction has been done that only another token allows.) */
+ * Asked before a wrong token reaches the parser, which might reduce before it sees that nothing fits. */
 static bool fits(const yyParser *y, int t)
 {
     enum { ROOM = 64 };
@@ -326,23 +321,19 @@ static const char *expected(Parser *p, const yyParser *y)
     return said ? text.s : NULL;
 }
 
-static const char *spoken(Parser *p, int kind, Token t)
+static const char *spoken(Parser *p, Token t)
 {
-    if (kind == T_NL && t.text)
-        return "'}'";
-    if (t.span.start == source_get(p->file)->size)
-        return words[0].name;
-    if (kind == 0 || kind == T_NL)
-        return words[kind].name;
+    if (t.kind == T_NL)
+        return t.text;
     const char *s = source_get(p->file)->text + t.span.start;
     int n = t.span.end - t.span.start;
-    if (kind == T_STRING)
-        return n > 40 ? "a text in quotes" : arena_print(p->arena, "%.*s", n, s);
-    return n > 40 ? words[kind].name : arena_print(p->arena, "'%.*s'", n, s);
+    if (t.kind == 0 || n > 40)
+        return words[t.kind].name;
+    return arena_print(p->arena, t.kind == T_STRING ? "%.*s" : "'%.*s'", n, s);
 }
 
 /* What people of other languages mean. */
-static void advise(const Parser *p, const yyParser *y, int kind)
+static void advise(const Parser *p, const yyParser *y, Token t)
 {
     static const struct { const char *word, *advice; } table[] = {
         {"return", "the last line of a block is its result; there is no 'return'"},
@@ -360,20 +351,20 @@ static void advise(const Parser *p, const yyParser *y, int kind)
             help("%s", table[i].advice);
             return;
         }
-    if (kind == T_ASSIGN && fits(y, T_REL))
+    if (t.kind == T_ASSIGN && fits(y, T_REL))
         help("equality is written ==");
-    else if (kind == T_STAR && p->before.kind == T_STAR)
+    else if (t.kind == T_STAR && p->before.kind == T_STAR)
         help("a power is written x^2");
-    else if (kind == T_LC && fits(y, T_THEN))
+    else if (t.kind == T_LC && fits(y, T_THEN))
         help("an 'if' that gives a value is written 'if c then a else b'");
 }
 
-static void unexpected(yyParser *y, int kind, Token t)
+static void unexpected(const yyParser *y, Token t)
 {
     Parser *p = y->p;
     const Bracket *b = lex_open(p->lexer);
-    const char *what = expected(p, y), *found = spoken(p, kind, t);
-    bool closer = b && fits(y, b->kind == T_LP ? T_RP : T_RB) && kind != T_RP && kind != T_RB;
+    const char *what = expected(p, y), *found = spoken(p, t);
+    bool closer = b && fits(y, b->kind == T_LP ? T_RP : T_RB) && t.kind != T_RP && t.kind != T_RB;
     int line, column, here;
 
     if (!what) {
@@ -390,7 +381,7 @@ static void unexpected(yyParser *y, int kind, Token t)
     } else {
         error_at(t.span, "expected %s, but found %s", what, found);
     }
-    advise(p, y, kind);
+    advise(p, y, t);
     lex_forgive(p->lexer);
 }
 
@@ -417,23 +408,34 @@ static bool readable(int file)
     return true;
 }
 
+/* A block in what an error makes the parser skip is skipped as a whole: its '}' must not end another one. */
+static void skip_block(Lexer *x)
+{
+    for (int depth = 1; depth > 0;) {
+        Token t = lex_next(x);
+        depth = t.kind ? depth + (t.kind == T_LC) - (t.kind == T_RC) : 0;
+    }
+}
+
 Node *parse(Arena *a, int file)
 {
     yyParser y;
     Lexer lexer;
     Parser parser = {.arena = a, .file = file, .lexer = &lexer, .all = {file, 0, source_get(file)->size}}, *p = &parser;
-    Token t;
+    Token t = {.kind = T_NL};
 
     lex_begin(&lexer, a, file);
     ParseInit(&y, p);
-    if (readable(file)) {
-        do {
-            t = lex_next(&lexer);
-            if (t.made_up)
-                y.yyerrcnt = 3; /* the lexer has said it */
-            Parse(&y, t.kind, t);
-            p->before = t;
-        } while (t.kind && error_count() <= MAX_ERRORS);
+    for (bool go = readable(file); go; go = t.kind && error_count() <= MAX_ERRORS) {
+        t = lex_next(&lexer);
+        if (t.made_up)
+            y.yyerrcnt = 3; /* the lexer has said it */
+        else if (y.yyerrcnt < 0 && !fits(&y, t.kind))
+            unexpected(&y, t);
+        Parse(&y, t.kind, t);
+        if (t.kind == T_LC && y.yytos->major == YYERRORSYMBOL)
+            skip_block(&lexer);
+        p->before = t;
     }
     ParseFinalize(&y);
     return p->tree && !p->too_deep ? p->tree : make_list(p, NODE_FILE, p->all, (Nodes){0});
