@@ -107,8 +107,10 @@ START_TEST(context_in_order)
         {.name = "sum", .kind = KEPT_METRIC},
         {.name = "mean", .kind = KEPT_BUFFER, .rank = 1, .size = {7}},
     };
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         PUSH(a, p.kept, kept[i]);
+        p.kept.at[i].where = NOWHERE;
+    }
     PUSH(a, p.metrics, ((Output){.name = "loss", .tensor = "loss"}));
     PUSH(a, p.metrics, ((Output){.name = "confusion", .tensor = "c", .rank = 2, .size = {2, 2}}));
 
