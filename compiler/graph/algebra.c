@@ -15,6 +15,7 @@ typedef struct Memo {
     int n, room;
     const Rename *rename; /* expr_place: what to replace */
     bool escapes;         /* what is put in the place of an index may leave its range */
+    Equation *const *inlined; /* expr_inline: the makers of loads to be replaced, by tensor */
 } Memo;
 
 static int memo_slot(const Memo *m, const Expr *e)
@@ -202,6 +203,8 @@ static Expr *simple_op(Arena *a, const Op *op, Expr *const *args)
         return e;
     case OP_select:
         return simple_select(a, e);
+    case OP_detach:
+        return e->args[0]; /* its work is done: there are no more gradients to derive */
     case OP_add:
     case OP_sub:
     case OP_mul:
@@ -241,6 +244,46 @@ static Expr *placed_index(const Memo *m, Expr *e)
     return e;
 }
 
+static Expr *rebuild(Memo *m, Expr *e);
+
+static Expr *place_trusting(Arena *a, Expr *e, const Rename *r, bool escapes)
+{
+    Memo m = {.arena = a, .rename = r, .escapes = escapes};
+    return rebuild(&m, e);
+}
+
+/* What stands for a load of q's result at these subscripts. */
+static Expr *inline_load(Memo *m, const Equation *q, Expr *const *subscripts, bool padded)
+{
+    Arena *a = m->arena;
+    Rename r = {0};
+
+    for (int k = 0; k < q->out->rank; k++)
+        if (q->at[k]->kind == EXPR_INDEX) {
+            r.from[r.nindex] = q->at[k]->index;
+            r.to[r.nindex++] = subscripts[k];
+        }
+    Expr *e = place_trusting(a, q->value, &r, padded);
+    if (!padded)
+        return e;
+    for (int k = 0; k < q->out->rank; k++) {
+        Expr *inside = expr_inside(a, subscripts[k], q->out->size[k]);
+        if (inside && (q->at[k]->kind != EXPR_INDEX || !expr_vanishes(q->value, q->at[k]->index)))
+            e = expr_op(a, "select", inside, e, expr_number(a, 0));
+    }
+    return e;
+}
+
+static Expr *rebuild_load(Memo *m, Expr *e, Expr *const *args, bool moved)
+{
+    bool padded = (e->padded || (m->escapes && moved)) && may_be_outside(args, e->tensor);
+    const Equation *maker = m->inlined ? m->inlined[e->tensor->id] : NULL;
+
+    if (maker)
+        return inline_load(m, maker, args, padded);
+    return moved || padded != e->padded ? expr_load(m->arena, e->tensor, args, padded) : e;
+}
+
 static Expr *rebuild(Memo *m, Expr *e)
 {
     Expr *done = memo_find(m, e);
@@ -266,11 +309,9 @@ static Expr *rebuild(Memo *m, Expr *e)
     case EXPR_RANDOM:
         done = expr_random(m->arena, (uint32_t)e->number, args[0]);
         break;
-    case EXPR_LOAD: {
-        bool padded = (e->padded || (m->escapes && moved)) && may_be_outside(args, e->tensor);
-        done = moved || padded != e->padded ? expr_load(m->arena, e->tensor, args, padded) : e;
+    case EXPR_LOAD:
+        done = rebuild_load(m, e, args, moved);
         break;
-    }
     case EXPR_OP:
         done = simple_op(m->arena, e->op, args);
         break;
@@ -287,10 +328,15 @@ Expr *expr_simplify(Arena *a, Expr *e)
 
 Expr *expr_place(Arena *a, Expr *e, const Rename *r)
 {
-    Memo m = {.arena = a, .rename = r};
+    bool escapes = false;
 
     for (int i = 0; i < r->nindex; i++)
-        if (expr_inside(a, r->to[i], r->from[i]->size))
-            m.escapes = true;
+        escapes |= expr_inside(a, r->to[i], r->from[i]->size) != NULL;
+    return place_trusting(a, e, r, escapes);
+}
+
+Expr *expr_inline(Arena *a, Expr *e, Equation *const *by_id)
+{
+    Memo m = {.arena = a, .inlined = by_id};
     return rebuild(&m, e);
 }

@@ -29,7 +29,7 @@ typedef struct Turn {
     Rename solved;             /* old indices, by what they are now */
     bool known[MAX_BOX];       /* by position in from.box: solved, or kept as it is */
     LIST(Expr *) conditions;   /* under which there was a point */
-    LIST(Index *) fresh;
+    LIST(Index *) turns;       /* new indices to sum over */
     bool guesses;              /* some axis could not be solved: points are visited in vain */
 } Turn;
 
@@ -52,13 +52,6 @@ static Expr *whole_op(const Turn *t, const char *name, Expr *x, Expr *y)
     return expr_simplify(t->arena, expr_op(t->arena, name, x, y, NULL));
 }
 
-static Index *fresh_index(Turn *t, const char *name, int64_t size)
-{
-    Index *i = index_new(t->arena, name, size);
-    PUSH(t->arena, t->fresh, i);
-    return i;
-}
-
 static int box_position(const Equation *q, const Index *i)
 {
     for (int k = 0; k < q->nbox; k++)
@@ -77,15 +70,33 @@ static double box_points(const Equation *q)
 
 /* --- digits: o becomes 4*o1 + o2 where subscripts speak of o idiv 4 and o mod 4 --- */
 
+/* Writes e, affine in fresh indices, for index i everywhere. */
 static void put_in_place(Turn *t, Index *i, Expr *e)
 {
     Rename r = {.nindex = 1, .from = {i}, .to = {e}};
-    Equation *q = &t->from;
+    Equation *q = &t->from, old = *q;
+    Affine f;
 
     for (int k = 0; k < q->out->rank; k++)
         q->at[k] = expr_place(t->arena, q->at[k], &r);
     q->value = expr_place(t->arena, q->value, &r);
-    equation_collect_box(q);
+    equation_set_box(q, 0, NULL);
+    if (!expr_affine(e, &f))
+        bug("'%s' is not replaced by indices", i->name);
+    for (int k = 0; k < old.nbox; k++)
+        if (old.box[k] != i)
+            equation_add_index(q, old.box[k]);
+        else
+            for (int n = 0; n < f.n; n++)
+                equation_add_index(q, f.index[n]);
+}
+
+static bool stands_once(const Equation *q, const Index *i)
+{
+    int places = 0;
+    for (int k = 0; k < q->out->rank; k++)
+        places += expr_has_index(q->at[k], i);
+    return places == 1;
 }
 
 /* An index in e that should be written by its digits, or counted from its end: what to write for it. */
@@ -98,8 +109,8 @@ static Expr *better_index(Turn *t, Expr *e, Index **which)
         return NULL;
     for (int i = 0; i < l.n; i++) {
         const Expr *x = l.atom[i];
-        if (x->kind == EXPR_INDEX && l.coef[i] < 0) {
-            Index *back = fresh_index(t, x->index->name, x->index->size);
+        if (x->kind == EXPR_INDEX && l.coef[i] < 0 && stands_once(&t->from, x->index)) {
+            Index *back = index_new(t->arena, x->index->name, x->index->size);
             *which = x->index;
             return whole_op(t, "sub", number(t, back->size - 1), expr_index(t->arena, back));
         }
@@ -107,8 +118,8 @@ static Expr *better_index(Turn *t, Expr *e, Index **which)
             expr_constant(x->args[1], &c) && c > 0 && x->args[0]->index->size % c == 0) {
             *which = x->args[0]->index;
             const char *name = (*which)->name;
-            Expr *high = expr_index(t->arena, fresh_index(t, name, (*which)->size / c));
-            Expr *low = expr_index(t->arena, fresh_index(t, arena_print(t->arena, "%sr", name), c));
+            Expr *high = expr_index(t->arena, index_new(t->arena, name, (*which)->size / c));
+            Expr *low = expr_index(t->arena, index_new(t->arena, arena_print(t->arena, "%sr", name), c));
             return whole_op(t, "add", whole_op(t, "mul", number(t, c), high), low);
         }
     }
@@ -265,9 +276,9 @@ static unsigned choose_digits(const Axis *x)
 static Expr *output_index(Turn *t, const char *name, int64_t size, int64_t step)
 {
     if (step <= 1 || size % step != 0 || size == step)
-        return expr_index(t->arena, fresh_index(t, name, size));
-    Expr *long_one = expr_index(t->arena, fresh_index(t, name, size / step));
-    Expr *remainder = expr_index(t->arena, fresh_index(t, arena_print(t->arena, "%sr", name), step));
+        return expr_index(t->arena, index_new(t->arena, name, size));
+    Expr *long_one = expr_index(t->arena, index_new(t->arena, name, size / step));
+    Expr *remainder = expr_index(t->arena, index_new(t->arena, arena_print(t->arena, "%sr", name), step));
     return whole_op(t, "add", whole_op(t, "mul", number(t, step), long_one), remainder);
 }
 
@@ -284,7 +295,9 @@ static void solve_by_remainder(Turn *t, const Axis *x, Expr *v)
     Expr *i = d == 1 ? v : whole_op(t, "sub", v, whole_op(t, "mul", number(t, d), h));
     i = whole_op(t, "idiv", i, number(t, s));
     if (turns > 1) {
-        Expr *turn = expr_index(t->arena, fresh_index(t, p->name, turns));
+        Index *of_turns = index_new(t->arena, p->name, turns);
+        Expr *turn = expr_index(t->arena, of_turns);
+        PUSH(t->arena, t->turns, of_turns);
         h = whole_op(t, "add", whole_op(t, "mul", number(t, s), turn), h);
         i = whole_op(t, "sub", i, whole_op(t, "mul", number(t, d), turn));
     }
@@ -378,22 +391,6 @@ static void solve_axes(Turn *t)
 
 /* --- the new equation --- */
 
-static void name_apart(const Turn *t)
-{
-    const Equation *q = &t->to;
-
-    for (int k = 0; k < t->fresh.n; k++) {
-        Index *i = t->fresh.at[k];
-        const char *name = i->name;
-        int tries = 1;
-        for (int j = 0; j < q->nbox; j++)
-            if (q->box[j] != i && strcmp(q->box[j]->name, i->name) == 0) {
-                i->name = arena_print(t->arena, "%s%d", name, ++tries);
-                j = -1;
-            }
-    }
-}
-
 static void write_value(Turn *t)
 {
     const Rename *r = &t->solved;
@@ -410,6 +407,22 @@ static void write_value(Turn *t)
     t->to.value = expr_simplify(t->arena, value);
 }
 
+static bool is_solved(const Turn *t, const Index *i)
+{
+    for (int k = 0; k < t->solved.nindex; k++)
+        if (t->solved.from[k] == i)
+            return true;
+    return false;
+}
+
+static void write_box(Turn *t)
+{
+    equation_set_box(&t->to, t->turns.n, t->turns.at);
+    for (int k = 0; k < t->from.nbox; k++)
+        if (!is_solved(t, t->from.box[k]))
+            equation_add_index(&t->to, t->from.box[k]);
+}
+
 static void turn_round(Graph *g, Equation *q)
 {
     Turn t = {.arena = g->arena, .from = *q, .to = *q};
@@ -418,27 +431,12 @@ static void turn_round(Graph *g, Equation *q)
     solve_axes(&t);
     write_value(&t);
     t.to.padded = false;
-    equation_collect_box(&t.to);
-    t.to.how = t.to.nbox > equation_outer(&t.to) ? EQ_SUM : EQ_MAP;
-    name_apart(&t);
-
+    write_box(&t);
     double before = box_points(q) + (double)tensor_count(q->out);
     if (t.guesses && box_points(&t.to) > 4 * before)
         return;
     *q = t.to;
-}
-
-/* A sum of one point is that point. */
-static void sum_to_map(Graph *g, Equation *q)
-{
-    if (q->nbox > equation_outer(q))
-        return;
-    q->how = EQ_MAP;
-    if (!q->tail)
-        return;
-    Rename r = {.result = q->value};
-    q->value = expr_place(g->arena, q->tail, &r);
-    q->tail = NULL;
+    reduction_to_map(g->arena, q);
 }
 
 void graph_gather(Graph *g)
@@ -448,7 +446,7 @@ void graph_gather(Graph *g)
         if (q->how != EQ_SUM)
             continue;
         if (equation_covers(q))
-            sum_to_map(g, q);
+            reduction_to_map(g->arena, q);
         else
             turn_round(g, q);
     }

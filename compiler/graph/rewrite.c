@@ -276,16 +276,43 @@ bool expr_vanishes(const Expr *e, const Index *i)
 
 /* --- equations --- */
 
-bool equation_covers(const Equation *q)
+static void collect_indices(Equation *q, const Expr *e)
 {
-    int outer = equation_outer(q);
-    double points = 1;
+    if (e->kind == EXPR_INDEX)
+        equation_add_index(q, e->index);
+    for (int i = 0; i < e->nargs; i++)
+        collect_indices(q, e->args[i]);
+}
 
-    if (q->how == EQ_MAP)
-        return true;
-    if (q->padded || !subscripts_injective(q->at, q->out->rank, q->box, outer))
-        return false;
-    for (int i = 0; i < outer; i++)
-        points *= (double)q->box[i]->size;
-    return points == (double)tensor_count(q->out);
+void equation_add_index(Equation *q, Index *i)
+{
+    for (int k = 0; k < q->nbox; k++)
+        if (q->box[k] == i)
+            return;
+    if (q->nbox == MAX_BOX)
+        bug("the equation for '%s' has more than %d indices", q->out->name, MAX_BOX);
+    q->box[q->nbox++] = i;
+}
+
+void equation_set_box(Equation *q, int n, Index *const *reduced)
+{
+    q->nbox = 0;
+    for (int k = 0; k < q->out->rank; k++)
+        collect_indices(q, q->at[k]);
+    for (int k = 0; k < n; k++)
+        equation_add_index(q, reduced[k]);
+}
+
+void reduction_to_map(Arena *a, Equation *q)
+{
+    if (q->how == EQ_MAP || q->nbox > equation_outer(q) || !equation_covers(q))
+        return;
+    if (q->how == EQ_ARGMAX)
+        q->value = expr_number(a, 0);
+    if (q->tail) {
+        Rename r = {.result = q->value};
+        q->value = expr_place(a, q->tail, &r);
+        q->tail = NULL;
+    }
+    q->how = EQ_MAP;
 }

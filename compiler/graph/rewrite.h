@@ -34,12 +34,20 @@ bool linear_range(const Linear *l, int64_t *low, int64_t *high);
 Expr *expr_simplify(Arena *a, Expr *e);
 /* Indices replaced as `r` says, the result simplified. A load whose subscripts may then be outside gives 0 there. */
 Expr *expr_place(Arena *a, Expr *e, const Rename *r);
+/* Loads of the tensors whose maker is given in by_id (maps that write every place, `at` plain) replaced by what the maker
+ * computes; the result simplified. */
+Expr *expr_inline(Arena *a, Expr *e, Equation *const *by_id);
 /* e is 0 wherever index i (and what is put in its place) is outside 0..size-1, provided that loads give 0 outside. */
 bool expr_vanishes(const Expr *e, const Index *i);
 /* The condition 0 <= e < size, or NULL when it always holds. */
 Expr *expr_inside(Arena *a, Expr *e, int64_t size);
 
-/* Every element of out is written, by one point of the indices in `at`. */
-bool equation_covers(const Equation *q);
+/* The box: the indices in `at`, then those of `reduced` that are not there. A reduced index need not stand in the value:
+ * a sum over it still counts every point. */
+void equation_set_box(Equation *q, int n, Index *const *reduced);
+/* Adds i to the box unless it is there. */
+void equation_add_index(Equation *q, Index *i);
+/* A reduction of one point is that point: if q is one, it becomes a map. */
+void reduction_to_map(Arena *a, Equation *q);
 
 #endif

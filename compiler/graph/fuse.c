@@ -1,0 +1,361 @@
+/* fuse.c -- fewer passes over memory: maps go into their readers, or into the tail of the reduction they read.
+ *
+ * absorb   z[b,o] = tanh(y[b,o] + bias[o]) reads the sum y, which nobody else reads: it becomes the sum's tail. The same
+ *          for a producer that is a map written by compound subscripts (the gradient of pooling): the reader takes
+ *          over its box.
+ * inline   a map is written out where it is read: when that computes nothing twice; or when it is cheap and reading what
+ *          it reads costs less than storing it and reading it again; or when it only rearranges and all subscripts
+ *          stay affine.
+ *
+ * Recomputation never multiplies dear operations, and nothing but loads ever goes into the inner loop of a
+ * contraction. A sum that reads a parameter does not also produce its next value.
+ *
+ * needs:  sums turned round and simplified
+ * leaves: the wanted results, in an order in which (where there is one) the next value of a parameter or state comes
+ *         after the last reader of the old one, and as soon as it can (order.c) */
+#include "graph/rewrite.h"
+
+/* Expressions beyond this many nodes are not made longer. */
+enum { MAX_NODES = 400 };
+
+typedef LIST(int) Places; /* positions of equations */
+
+typedef struct Fuse {
+    Graph *g;
+    Arena *arena;
+    Equation **maker;  /* by tensor */
+    int *position;     /* of that maker */
+    Places *readers;   /* by tensor: positions of the equations that read it */
+    bool *kept;        /* by tensor: wanted, or the next value of something */
+    Tensor **next_of;  /* by tensor: what it is the next value of */
+    bool changed;
+} Fuse;
+
+/* --- who reads what --- */
+
+typedef struct Reading {
+    Fuse *f;
+    int reader;
+} Reading;
+
+static void note_reader(const Expr *load, void *user)
+{
+    const Reading *r = user;
+    Places *places = &r->f->readers[load->tensor->id];
+
+    if (!places->n || places->at[places->n - 1] != r->reader)
+        PUSH(r->f->arena, *places, r->reader);
+}
+
+static void note_equations(Fuse *f)
+{
+    for (int i = 0; i < f->g->tensors.n; i++)
+        f->readers[i].n = 0;
+    for (int i = 0; i < f->g->equations.n; i++) {
+        Equation *q = f->g->equations.at[i];
+        f->maker[q->out->id] = q;
+        f->position[q->out->id] = i;
+        equation_loads(q, note_reader, &(Reading){f, i});
+    }
+}
+
+/* --- how often, and how --- */
+
+static double points(const Equation *q, int n)
+{
+    double p = 1;
+    for (int k = 0; k < n; k++)
+        p *= (double)q->box[k]->size;
+    return p;
+}
+
+/* The loads of one tensor in an equation. */
+typedef struct Uses {
+    const Tensor *tensor;
+    const Expr *first;
+    int n;
+    bool differ;       /* not all with the same subscripts */
+    bool in_subscript; /* a load is subscript to another */
+    bool affine;       /* all subscripts of all loads */
+    bool padded;
+} Uses;
+
+static bool reads_tensor(const Expr *e, const Tensor *t)
+{
+    if (e->kind == EXPR_LOAD && e->tensor == t)
+        return true;
+    for (int i = 0; i < e->nargs; i++)
+        if (reads_tensor(e->args[i], t))
+            return true;
+    return false;
+}
+
+static void see_use(const Expr *load, void *user)
+{
+    Uses *u = user;
+    Affine f;
+
+    if (load->tensor != u->tensor) {
+        for (int k = 0; k < load->nargs; k++)
+            u->in_subscript |= load->args[k]->nargs && reads_tensor(load->args[k], u->tensor);
+        return;
+    }
+    if (u->first)
+        for (int k = 0; k < load->nargs; k++)
+            u->differ |= !expr_same(u->first->args[k], load->args[k]);
+    u->first = load;
+    u->n++;
+    u->padded |= load->padded;
+    for (int k = 0; k < load->nargs; k++)
+        u->affine &= expr_affine(load->args[k], &f);
+}
+
+static Uses uses_in(const Expr *e, const Tensor *t)
+{
+    Uses u = {.tensor = t, .affine = true};
+    if (e)
+        expr_loads(e, see_use, &u);
+    return u;
+}
+
+/* Element-by-element work that a vector does in a few instructions. */
+static bool cheap(const Expr *e)
+{
+    return !expr_dear(e) && expr_nodes(e) <= 24;
+}
+
+/* Only a load (or a number): nothing to compute. */
+static bool rearranges(const Equation *p)
+{
+    Affine f;
+
+    if (p->value->kind == EXPR_NUMBER)
+        return true;
+    if (p->value->kind != EXPR_LOAD)
+        return false;
+    for (int k = 0; k < p->value->nargs; k++)
+        if (!expr_affine(p->value->args[k], &f))
+            return false;
+    return true;
+}
+
+typedef struct Streams {
+    const Tensor *tensor[16];
+    int64_t least; /* only tensors of so many elements count */
+    int n;
+} Streams;
+
+static void see_stream(const Expr *load, void *user)
+{
+    Streams *s = user;
+
+    for (int i = 0; i < s->n; i++)
+        if (s->tensor[i] == load->tensor)
+            return;
+    if (s->n < 16 && tensor_count(load->tensor) >= s->least)
+        s->tensor[s->n++] = load->tensor;
+}
+
+/* --- a map written out where it is read --- */
+
+/* Writing p out in q computes no point of p twice, nor anything in vain. */
+static bool computes_once(const Equation *p, const Equation *q)
+{
+    Uses inner = uses_in(q->value, p->out), tail = uses_in(q->tail, p->out);
+    double work = 0;
+
+    work += (inner.differ ? inner.n : inner.n > 0) * points(q, q->nbox);
+    work += (tail.differ ? tail.n : tail.n > 0) * points(q, equation_outer(q));
+    return work <= (double)tensor_count(p->out);
+}
+
+static bool fits(const Equation *p, const Equation *q)
+{
+    int nodes = expr_nodes(q->value) + (q->tail ? expr_nodes(q->tail) : 0);
+    return nodes + expr_nodes(p->value) <= MAX_NODES;
+}
+
+static bool may_inline(const Fuse *f, const Equation *p, const Equation *q)
+{
+    if (!p || p->how != EQ_MAP || f->kept[p->out->id] || p->out->integer ||
+        !subscripts_plain(p->at, p->out->rank, p->out->size) || !fits(p, q))
+        return false;
+    Uses inner = uses_in(q->value, p->out), tail = uses_in(q->tail, p->out);
+    if (inner.in_subscript || tail.in_subscript)
+        return false;
+    if (p->value->kind == EXPR_NUMBER && !inner.padded && !tail.padded)
+        return true;
+    if (p->out->rank == 0 && q->nbox)
+        return false; /* a scalar is computed once, in double */
+    if (rearranges(p) && inner.affine && tail.affine) {
+        /* A padded reader reads p's own edge, which only a plain axis of the same size passes on. */
+        if (!inner.padded && !tail.padded)
+            return true;
+        for (int k = 0; k < p->out->rank; k++)
+            if (p->at[k]->kind != EXPR_INDEX || !expr_vanishes(p->value, p->at[k]->index))
+                return false;
+        return true;
+    }
+    return computes_once(p, q);
+}
+
+/* All readers may, and together they read less than they save. */
+static bool worth_inlining(const Fuse *f, const Equation *p)
+{
+    const Places *readers = &f->readers[p->out->id];
+    Streams s = {.least = tensor_count(p->out) / 2};
+
+    if (readers->n == 0)
+        return false;
+    for (int i = 0; i < readers->n; i++)
+        if (!may_inline(f, p, f->g->equations.at[readers->at[i]]))
+            return false;
+    if (readers->n == 1 || rearranges(p))
+        return true;
+    if (!cheap(p->value))
+        return false;
+    expr_loads(p->value, see_stream, &s);
+    return readers->n * s.n <= s.n + 1 + readers->n;
+}
+
+static void inline_everywhere(Fuse *f, Equation *p)
+{
+    Equation **by_id = NEW_ARRAY(f->arena, Equation *, f->g->tensors.n);
+    const Places *readers = &f->readers[p->out->id];
+
+    by_id[p->out->id] = p;
+    for (int i = 0; i < readers->n; i++) {
+        Equation *q = f->g->equations.at[readers->at[i]];
+        q->value = expr_inline(f->arena, q->value, by_id);
+        if (q->tail)
+            q->tail = expr_inline(f->arena, q->tail, by_id);
+        equation_loads(p, note_reader, &(Reading){f, readers->at[i]});
+    }
+}
+
+/* --- a map taken over by the equation it reads --- */
+
+/* q, a map, reads each element of p's result at one point of its own. */
+static bool point_for_point(const Equation *p, const Equation *q)
+{
+    Uses u = uses_in(q->value, p->out);
+    const Tensor *t = p->out;
+    int indices = 0;
+
+    if (u.n == 0 || u.differ || u.padded || u.in_subscript || !subscripts_plain(u.first->args, t->rank, t->size))
+        return false;
+    for (int k = 0; k < t->rank; k++)
+        indices += u.first->args[k]->kind == EXPR_INDEX;
+    return indices == q->nbox;
+}
+
+/* A sum that reads a parameter and stores its next value would tear it up while reading. */
+static bool overwrites_operand(const Fuse *f, const Equation *p, const Equation *q)
+{
+    const Tensor *old = f->next_of[q->out->id];
+    return old && uses_in(p->value, old).n > 0;
+}
+
+static bool may_absorb(const Fuse *f, const Equation *p, const Equation *q)
+{
+    return p && p->how != EQ_ARGMAX && !f->kept[p->out->id] && f->readers[p->out->id].n == 1 && equation_covers(p) &&
+           point_for_point(p, q) && !overwrites_operand(f, p, q) && fits(p, q);
+}
+
+typedef struct Candidates {
+    const Fuse *f;
+    const Equation *reader;
+    Equation *best;
+} Candidates;
+
+static void see_candidate(const Expr *load, void *user)
+{
+    Candidates *c = user;
+    Equation *p = c->f->maker[load->tensor->id];
+
+    /* Of several the last one made: the others are there already when it runs. */
+    if (p && p != c->best && (!c->best || c->f->position[p->out->id] > c->f->position[c->best->out->id]))
+        c->best = p;
+}
+
+static Equation *find_absorber(const Fuse *f, const Equation *q)
+{
+    Streams s = {.least = 0};
+    Equation *best = NULL;
+
+    if (q->how != EQ_MAP)
+        return NULL;
+    expr_loads(q->value, see_stream, &s);
+    for (int i = 0; i < s.n; i++) {
+        Equation *p = f->maker[s.tensor[i]->id];
+        bool later = p && (!best || f->position[p->out->id] > f->position[best->out->id]);
+        if (later && may_absorb(f, p, q))
+            best = p;
+    }
+    return best;
+}
+
+/* Loads of `t`, all with the same subscripts, replaced by `e`. */
+static Expr *replace_load(Arena *a, Expr *in, const Tensor *t, Expr *e)
+{
+    Expr *args[MAX_RANK];
+    bool changed = false;
+
+    if (in->kind == EXPR_LOAD && in->tensor == t)
+        return e;
+    for (int i = 0; i < in->nargs; i++) {
+        args[i] = replace_load(a, in->args[i], t, e);
+        changed |= args[i] != in->args[i];
+    }
+    return changed ? expr_apply(a, in->op, args) : in;
+}
+
+/* q's value as p's tail (or p's value, when p is a map); the result is q, with p's box. */
+static void absorb(Fuse *f, const Equation *p, Equation *q)
+{
+    Arena *a = f->arena;
+    Uses u = uses_in(q->value, p->out);
+    Expr *own = p->how == EQ_MAP ? p->value : p->tail ? p->tail : expr_result(a);
+    Rename r = {0};
+
+    for (int k = 0; k < p->out->rank; k++)
+        if (u.first->args[k]->kind == EXPR_INDEX) {
+            r.from[r.nindex] = u.first->args[k]->index;
+            r.to[r.nindex++] = p->at[k];
+        }
+    /* Marked by RESULT, q's load of p's element passes unchanged through the renaming. */
+    Expr *after = replace_load(a, q->value, p->out, expr_result(a));
+    r.result = own;
+    after = expr_place(a, after, &r);
+    for (int k = 0; k < q->out->rank; k++)
+        q->at[k] = expr_place(a, q->at[k], &r);
+    q->how = p->how;
+    q->value = p->how == EQ_MAP ? after : p->value;
+    q->tail = p->how == EQ_MAP ? NULL : after;
+    q->padded = false;
+    if (!q->layer)
+        q->layer = p->layer;
+    int outer = equation_outer(p);
+    equation_set_box(q, p->nbox - outer, p->box + outer);
+}
+
+/* --- the sweep --- */
+
+static void remove_equation(Fuse *f, const Equation *p)
+{
+    int i = f->position[p->out->id];
+
+    f->g->equations.at[i] = NULL;
+    f->maker[p->out->id] = NULL;
+    f->changed = true;
+}
+
+static void close_gaps(Graph *g)
+{
+    int n = 0;
+
+    for (int i = 0; i < g->equations.n; i++)
+        if (g->equations.at[i])
+            g->equations.at[n++] = g->equations.at[i];
+    g->equations.n = n;
+}

@@ -1,0 +1,487 @@
+/* gradient.c -- the derivative of a loss, as further equations of the same kind.
+ *
+ * For `O[f] = e` or `O[f] += e` over a box, each load T[s] in e gives one contribution
+ *
+ *     d.T[s] += d.O[f] * (de / dT[s])         over the same box
+ *
+ * and equations are passed from the last to the first, so that all contributions to d.O are there when O's own
+ * equation is reached. Contributions that meet every place of T once are added up in one map; any other is a sum of
+ * its own, which scatters where s is compound (the gather pass turns it round) and drops what a padded load read
+ * outside. Largest and smallest values go to the first winner: an argmax and a select.
+ *
+ * needs:  a graph without tails, the loss of rank 0
+ * leaves: the equations before as they were; behind them those that make d.NAME, marked backward
+ *
+ * Note: selects stay outermost. In `if x > 0 then x else exp(x) - 1` the derivative exp(x) may be infinite where the
+ * other branch is taken, and 0 * inf is not a number; so a factor goes inside of the select that guards it. */
+#include "graph/graph.h"
+
+typedef struct Part {
+    Expr *at[MAX_RANK];
+    Expr *value;
+    bool padded;
+    const Equation *from; /* whose box it is */
+} Part;
+
+typedef LIST(Part) Parts;
+
+typedef struct Sweep {
+    Graph *g;
+    Arena *arena;
+    bool *active;      /* by tensor id: depends on something we differentiate by */
+    Parts *parts;      /* by tensor id */
+    bool *finished;    /* by tensor id: no more parts will come */
+    Tensor **gradient; /* by tensor id, when finished: or NULL */
+    Expr **constant;   /* by tensor id: the gradient is this number everywhere and needs no tensor */
+} Sweep;
+
+/* --- the chain rule in one expression --- */
+
+static Expr *apply(Arena *a, OpId op, Expr *x, Expr *y)
+{
+    return expr_apply(a, op_at(op), (Expr *[]){x, y});
+}
+
+/* select(c, x, y) where NULL is zero. */
+static Expr *choose(Arena *a, Expr *c, Expr *x, Expr *y)
+{
+    if (!x && !y)
+        return NULL;
+    Expr *zero = x && y ? NULL : expr_number(a, 0);
+    return expr_apply(a, op_at(OP_select), (Expr *[]){c, x ? x : zero, y ? y : zero});
+}
+
+/* e is select(c, x, 0) or select(c, 0, x); the zero is NULL. */
+static bool guarded(const Expr *e, Expr **x, Expr **y)
+{
+    if (!expr_is(e, OP_select))
+        return false;
+    *x = expr_is_number(e->args[1], 0) ? NULL : e->args[1];
+    *y = expr_is_number(e->args[2], 0) ? NULL : e->args[2];
+    return !*x || !*y;
+}
+
+/* g * d; NULL is zero. */
+static Expr *times(Arena *a, Expr *g, Expr *d)
+{
+    Expr *x, *y;
+
+    if (!g || !d || expr_is_number(d, 0))
+        return NULL;
+    if (guarded(g, &x, &y))
+        return choose(a, g->args[0], times(a, x, d), times(a, y, d));
+    if (guarded(d, &x, &y))
+        return choose(a, d->args[0], times(a, g, x), times(a, g, y));
+    if (expr_is_condition(d))
+        return choose(a, d, g, NULL);
+    if (expr_is(d, OP_neg))
+        return apply(a, OP_neg, times(a, g, d->args[0]), NULL);
+    if (expr_is(g, OP_neg))
+        return apply(a, OP_neg, times(a, g->args[0], d), NULL);
+    if (expr_is(d, OP_div) && expr_is_number(d->args[0], 1))
+        return apply(a, OP_div, g, d->args[1]);
+    return apply(a, OP_mul, g, d);
+}
+
+/* p + q; NULL is zero. */
+static Expr *plus(Arena *a, Expr *p, Expr *q)
+{
+    Expr *px, *py, *qx, *qy;
+
+    if (!p || !q)
+        return p ? p : q;
+    if (expr_same(p, q))
+        return times(a, p, expr_number(a, 2));
+    if (guarded(p, &px, &py) && guarded(q, &qx, &qy) && expr_same(p->args[0], q->args[0]))
+        return choose(a, p->args[0], plus(a, px, qx), plus(a, py, qy));
+    if (expr_is(q, OP_neg))
+        return apply(a, OP_sub, p, q->args[0]);
+    if (expr_is(p, OP_neg))
+        return apply(a, OP_sub, q, p->args[0]);
+    return apply(a, OP_add, p, q);
+}
+
+/* The nodes of one expression through which a gradient flows, operands before what uses them. */
+typedef struct Flow {
+    const Sweep *sweep;
+    unsigned walk;
+    LIST(Expr *) nodes;
+    LIST(Expr *) adjoint; /* of each node; NULL is zero */
+} Flow;
+
+/* Whether something we differentiate by is below e; marks e with its slot, -1 when not. */
+static bool flow_visit(Flow *f, Expr *e)
+{
+    bool live = e->kind == EXPR_LOAD && !e->tensor->integer && f->sweep->active[e->tensor->id];
+
+    if (e->walk == f->walk)
+        return e->slot >= 0;
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
+        if (e->op->derivative[i])
+            live |= flow_visit(f, e->args[i]);
+    e->walk = f->walk;
+    e->slot = -1;
+    if (live) {
+        e->slot = f->nodes.n;
+        PUSH(f->sweep->arena, f->nodes, e);
+        PUSH(f->sweep->arena, f->adjoint, NULL);
+    }
+    return live;
+}
+
+/* Equal loads are one variable: their adjoints are added and all but the first become NULL. */
+static void flow_merge_loads(Flow *f)
+{
+    for (int i = 0; i < f->nodes.n; i++)
+        for (int j = 0; j < i && f->nodes.at[i]->kind == EXPR_LOAD; j++)
+            if (f->adjoint.at[j] && expr_same(f->nodes.at[i], f->nodes.at[j])) {
+                f->adjoint.at[j] = plus(f->sweep->arena, f->adjoint.at[j], f->adjoint.at[i]);
+                f->adjoint.at[i] = NULL;
+                break;
+            }
+}
+
+/* The adjoint of every load in e, `seed` being that of e; `known` is a load of e's own value, or NULL. */
+static void flow_back(Flow *f, Expr *e, Expr *seed, Expr *known)
+{
+    Arena *a = f->sweep->arena;
+
+    if (!flow_visit(f, e))
+        return;
+    f->adjoint.at[e->slot] = seed;
+    for (int n = f->nodes.n; n-- > 0;) {
+        Expr *node = f->nodes.at[n], *g = f->adjoint.at[n];
+        for (int i = 0; g && node->kind == EXPR_OP && i < node->nargs; i++) {
+            Expr *x = node->args[i];
+            if (!node->op->derivative[i] || x->slot < 0)
+                continue;
+            Expr *d = op_derivative(a, node->op, i, node->args, known && node == e ? known : node);
+            f->adjoint.at[x->slot] = plus(a, f->adjoint.at[x->slot], times(a, g, d));
+        }
+    }
+    flow_merge_loads(f);
+}
+
+/* --- adding contributions up --- */
+
+static Index *fresh_index(Sweep *s, const Tensor *t, int axis, const Expr *like)
+{
+    static const char *const letters[MAX_RANK] = {"i", "j", "k", "l", "m", "n", "p", "q"};
+
+    if (axis == 0 && t->batched)
+        return index_batch(s->g);
+    return index_new(s->arena, like && like->kind == EXPR_INDEX ? like->index->name : letters[axis], t->size[axis]);
+}
+
+static Tensor *gradient_tensor(Sweep *s, const Tensor *t, const char *name)
+{
+    Tensor *d = graph_tensor(s->g, name, ROLE_TEMP, t->rank, t->size);
+
+    d->batched = t->batched;
+    d->where = t->where;
+    return d;
+}
+
+/* out[at] = sum of value over the rest of from's box: a map when nothing is left to sum. */
+static void emit(Sweep *s, Tensor *out, const Part *p)
+{
+    Equation probe = {.out = out, .value = p->value};
+    Expr *value = p->value;
+
+    for (int i = 0; i < out->rank; i++)
+        probe.at[i] = p->at[i];
+    equation_collect_box(&probe);
+    /* A sum over an index that stands nowhere is a product with its size. */
+    for (int i = 0; p->from && i < p->from->nbox; i++) {
+        bool stands = false;
+        for (int k = 0; k < probe.nbox; k++)
+            stands |= probe.box[k] == p->from->box[i];
+        if (!stands)
+            value = times(s->arena, value, expr_number(s->arena, (double)p->from->box[i]->size));
+    }
+    Equation *q = graph_equation(s->g, out, p->at, EQ_SUM, value);
+    q->padded = p->padded;
+    q->backward = true;
+    if (p->from) {
+        q->layer = p->from->layer;
+        q->where = p->from->where;
+    }
+    if (equation_outer(q) == q->nbox && equation_covers(q))
+        q->how = EQ_MAP;
+}
+
+/* One point of the box for each place of t. */
+static bool is_plain(const Tensor *t, const Part *p)
+{
+    if (p->padded || !subscripts_plain(p->at, t->rank, t->size))
+        return false;
+    for (int i = 0; p->from && i < p->from->nbox; i++) {
+        bool stands = false;
+        for (int k = 0; k < t->rank; k++)
+            stands |= p->at[k]->kind == EXPR_INDEX && p->at[k]->index == p->from->box[i];
+        if (!stands)
+            return false;
+    }
+    return true;
+}
+
+/* The part's value where its place is `at`. */
+static Expr *value_at(Sweep *s, const Tensor *t, const Part *p, Expr *const *at)
+{
+    Rename r = {0};
+
+    for (int k = 0; k < t->rank; k++)
+        if (p->at[k]->kind == EXPR_INDEX) {
+            r.from[r.nindex] = p->at[k]->index;
+            r.to[r.nindex++] = at[k];
+        }
+    return expr_rename(s->arena, p->value, &r);
+}
+
+/* All parts of t in one part; those that are no maps become tensors of their own. */
+static Part join(Sweep *s, const Tensor *t)
+{
+    const Parts *parts = &s->parts[t->id];
+    Part all = {.value = NULL};
+    const Part *first = &parts->at[0];
+
+    for (int i = 1; i < parts->n && !is_plain(t, first); i++)
+        first = &parts->at[i];
+    for (int k = 0; k < t->rank; k++)
+        all.at[k] = expr_index(s->arena, fresh_index(s, t, k, first->at[k]));
+    for (int i = 0; i < parts->n; i++) {
+        const Part *p = &parts->at[i];
+        Expr *value;
+        if (is_plain(t, p)) {
+            value = value_at(s, t, p, all.at);
+        } else {
+            Tensor *own = gradient_tensor(s, t, arena_print(s->arena, "d.%s.via.%s", t->name, p->from->out->name));
+            emit(s, own, p);
+            value = expr_load(s->arena, own, all.at, false);
+        }
+        all.value = plus(s->arena, all.value, value);
+    }
+    return all;
+}
+
+static Tensor *materialise(Sweep *s, const Tensor *t, const Part *p)
+{
+    Tensor *d = gradient_tensor(s, t, arena_print(s->arena, "d.%s", t->name));
+
+    emit(s, d, p);
+    if (!p->from) {
+        Equation *q = s->g->equations.at[s->g->equations.n - 1];
+        const Equation *reader = s->parts[t->id].at[0].from;
+        q->layer = reader ? reader->layer : NULL;
+        q->where = reader ? reader->where : t->where;
+    }
+    return d;
+}
+
+/* No more parts will come for t: its gradient becomes a tensor, a constant, or nothing. */
+static void finish(Sweep *s, const Tensor *t)
+{
+    const Parts *parts = &s->parts[t->id];
+
+    if (s->finished[t->id])
+        return;
+    s->finished[t->id] = true;
+    if (parts->n == 0)
+        return;
+    Part all = parts->n == 1 ? parts->at[0] : join(s, t);
+    if (!all.value)
+        return;
+    if (all.value->kind == EXPR_NUMBER && (parts->n > 1 || is_plain(t, &all)))
+        s->constant[t->id] = all.value;
+    else
+        s->gradient[t->id] = materialise(s, t, &all);
+}
+
+/* The gradient of t as a tensor, or NULL. */
+static Tensor *gradient_of(Sweep *s, const Tensor *t)
+{
+    finish(s, t);
+    if (s->constant[t->id] && !s->gradient[t->id]) {
+        Part p = {.value = s->constant[t->id]};
+        for (int k = 0; k < t->rank; k++)
+            p.at[k] = expr_index(s->arena, fresh_index(s, t, k, NULL));
+        s->gradient[t->id] = materialise(s, t, &p);
+    }
+    return s->gradient[t->id];
+}
+
+/* --- one equation --- */
+
+/* Position of a point among the reduced indices, row-major, as EQ_ARGMAX counts. */
+static Expr *position(Sweep *s, const Equation *q)
+{
+    Affine f = {0};
+    int64_t stride = 1;
+
+    for (int k = q->nbox, outer = equation_outer(q); k-- > outer; stride *= q->box[k]->size) {
+        f.index[f.n] = q->box[k];
+        f.coef[f.n++] = stride;
+    }
+    for (int i = 0, j = f.n - 1; i < j; i++, j--) { /* outermost first, for readers */
+        Index *x = f.index[i];
+        int64_t c = f.coef[i];
+        f.index[i] = f.index[j], f.coef[i] = f.coef[j];
+        f.index[j] = x, f.coef[j] = c;
+    }
+    return affine_expr(s->arena, &f);
+}
+
+/* The gradient of a largest or smallest value goes to its first winner: select(arg.y == position, g, 0). */
+static Expr *winner_takes(Sweep *s, const Equation *q, Expr *g)
+{
+    if (equation_outer(q) == q->nbox)
+        return g;
+    Tensor *arg = gradient_tensor(s, q->out, arena_print(s->arena, "arg.%s", q->out->name));
+    arg->integer = true;
+    arg->below = 1;
+    for (int k = equation_outer(q); k < q->nbox; k++)
+        arg->below *= q->box[k]->size;
+
+    Expr *value = q->how == EQ_MIN ? apply(s->arena, OP_neg, q->value, NULL) : q->value;
+    Equation *find = graph_equation(s->g, arg, q->at, EQ_ARGMAX, value);
+    find->nbox = q->nbox; /* the same indices in the same order: positions must agree */
+    memcpy(find->box, q->box, sizeof q->box);
+    find->layer = q->layer;
+    find->where = q->where;
+    find->backward = true;
+    Expr *won = apply(s->arena, OP_eq, expr_load(s->arena, arg, q->at, false), position(s, q));
+    return choose(s->arena, won, g, NULL);
+}
+
+static bool surely_inside(const Expr *load)
+{
+    for (int i = 0; i < load->nargs; i++) {
+        int64_t low, high;
+        if (!expr_range(load->args[i], &low, &high) || low < 0 || high >= load->tensor->size[i])
+            return false;
+    }
+    return true;
+}
+
+/* The hand-written derivative by t rules while equation number i is passed. */
+static bool custom_rules(const Graph *g, int i, const Tensor *t)
+{
+    for (int k = 0; k < g->customs.n; k++) {
+        const CustomGrad *c = g->customs.at[k];
+        if (c->in == t && c->first <= i && i < c->last)
+            return true;
+    }
+    return false;
+}
+
+static void pass_equation(Sweep *s, int number)
+{
+    const Equation *q = s->g->equations.at[number];
+    Arena *a = s->arena;
+
+    finish(s, q->out);
+    Tensor *d = s->gradient[q->out->id];
+    Expr *g = s->constant[q->out->id];
+    if ((!d && !g) || q->how == EQ_ARGMAX)
+        return;
+    if (q->tail)
+        bug("the gradient of '%s' is asked for when it has a tail already", q->out->name);
+    if (!g)
+        g = expr_load(a, d, q->at, q->padded);
+    Expr *result = expr_load(a, q->out, q->at, q->padded);
+    if (q->how == EQ_MAX || q->how == EQ_MIN)
+        g = winner_takes(s, q, g);
+    if (q->how == EQ_PROD)
+        g = apply(a, OP_div, apply(a, OP_mul, g, result), q->value);
+
+    Flow f = {.sweep = s, .walk = expr_walk()};
+    flow_back(&f, q->value, g, q->how == EQ_MAP ? result : NULL);
+    for (int n = 0; n < f.nodes.n; n++) {
+        const Expr *load = f.nodes.at[n];
+        if (load->kind != EXPR_LOAD || !f.adjoint.at[n] || custom_rules(s->g, number, load->tensor))
+            continue;
+        Part p = {.value = f.adjoint.at[n], .padded = load->padded && !surely_inside(load), .from = q};
+        memcpy(p.at, load->args, sizeof p.at);
+        PUSH(a, s->parts[load->tensor->id], p);
+    }
+}
+
+/* The equations of a hand-written derivative, with the gradient of `out` in the place of `dout`. */
+static void append_custom(Sweep *s, const CustomGrad *c)
+{
+    Tensor *d = s->active[c->in->id] ? gradient_of(s, c->out) : NULL;
+    Rename r = {.old = c->dout, .fresh = d};
+    Part p = {.value = NULL};
+
+    if (!d)
+        return;
+    for (int i = 0; i < c->equations.n; i++) {
+        Equation *q = NEW(s->arena, Equation);
+        *q = *c->equations.at[i];
+        for (int k = 0; k < q->out->rank; k++)
+            q->at[k] = expr_rename(s->arena, q->at[k], &r);
+        q->value = expr_rename(s->arena, q->value, &r);
+        q->backward = true;
+        PUSH(s->arena, s->g->equations, q);
+        p.from = q;
+    }
+    Equation box = {.out = c->in}; /* one point for each place of `in` */
+    for (int k = 0; k < c->in->rank; k++) {
+        box.box[k] = fresh_index(s, c->in, k, NULL);
+        p.at[k] = expr_index(s->arena, box.box[k]);
+    }
+    box.nbox = c->in->rank;
+    if (p.from) {
+        box.layer = p.from->layer;
+        box.where = p.from->where;
+    }
+    p.value = expr_load(s->arena, c->din, p.at, false);
+    Equation *from = NEW(s->arena, Equation);
+    *from = box;
+    p.from = from;
+    PUSH(s->arena, s->parts[c->in->id], p);
+}
+
+/* --- the sweep --- */
+
+static bool reads_active(const Sweep *s, Expr *e, unsigned walk)
+{
+    if (e->walk == walk)
+        return false;
+    e->walk = walk;
+    if (e->kind == EXPR_LOAD)
+        return s->active[e->tensor->id];
+    for (int i = 0; i < e->nargs; i++)
+        if (reads_active(s, e->args[i], walk))
+            return true;
+    return false;
+}
+
+void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **grad)
+{
+    size_t tensors = (size_t)g->tensors.n;
+    Sweep s = {.g = g,
+               .arena = g->arena,
+               .active = NEW_ARRAY(g->arena, bool, tensors),
+               .parts = NEW_ARRAY(g->arena, Parts, tensors),
+               .finished = NEW_ARRAY(g->arena, bool, tensors),
+               .gradient = NEW_ARRAY(g->arena, Tensor *, tensors),
+               .constant = NEW_ARRAY(g->arena, Expr *, tensors)};
+    int last = g->equations.n;
+
+    for (int i = 0; i < n; i++)
+        s.active[of[i]->id] = true;
+    for (int i = 0; i < last; i++) {
+        const Equation *q = g->equations.at[i];
+        s.active[q->out->id] |= reads_active(&s, q->value, expr_walk());
+    }
+    PUSH(s.arena, s.parts[loss->id], ((Part){.value = expr_number(s.arena, 1)}));
+    for (int i = last; i-- > 0;) {
+        pass_equation(&s, i);
+        for (int k = 0; k < g->customs.n; k++)
+            if (g->customs.at[k]->first == i)
+                append_custom(&s, g->customs.at[k]);
+    }
+    for (int i = 0; i < n; i++)
+        grad[i] = gradient_of(&s, of[i]);
+}

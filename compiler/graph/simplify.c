@@ -1,0 +1,290 @@
+/* simplify.c -- algebra on every equation; equal equations computed once; copies and constants not computed at all.
+ *
+ * Sums are taken for sums of real numbers in one respect: a factor (or a condition) that is the same for all their
+ * points leaves the sum and becomes its tail. Everything else holds for all floats.
+ *
+ * needs:  equations in order
+ * leaves: the same results; readers of a copy read the original (graph_drop_dead then takes the copy away) */
+#include "graph/rewrite.h"
+
+/* --- factors leave their sum --- */
+
+/* The factors of a product; those that no reduced index touches go to `same`, the others stay in `inner`. */
+typedef struct Factors {
+    Arena *arena;
+    const Equation *q;
+    int outer;
+    Expr *inner, *same;
+} Factors;
+
+static bool stays_same(const Factors *f, const Expr *e)
+{
+    for (int k = f->outer; k < f->q->nbox; k++)
+        if (expr_has_index(e, f->q->box[k]))
+            return false;
+    return true;
+}
+
+static Expr *times(const Factors *f, Expr *x, Expr *y)
+{
+    return x ? expr_op(f->arena, "mul", x, y, NULL) : y;
+}
+
+static void split_factors(Factors *f, Expr *e)
+{
+    if (stays_same(f, e))
+        f->same = times(f, f->same, e);
+    else if (expr_is(e, OP_mul)) {
+        split_factors(f, e->args[0]);
+        split_factors(f, e->args[1]);
+    } else
+        f->inner = times(f, f->inner, e);
+}
+
+/* One step: *value loses what need not be in the sum, and the result is what becomes of the sum `x`; NULL when there
+ * is nothing to take out. */
+static Expr *take_out(const Equation *q, Arena *a, Expr **value, Expr *x)
+{
+    Factors f = {.arena = a, .q = q, .outer = equation_outer(q)};
+    Expr *e = *value;
+
+    if (stays_same(&f, e))
+        return NULL;
+    if (expr_is(e, OP_neg)) {
+        *value = e->args[0];
+        return expr_op(a, "neg", x, NULL, NULL);
+    }
+    if (expr_is(e, OP_div) && stays_same(&f, e->args[1])) {
+        *value = e->args[0];
+        return expr_op(a, "div", x, e->args[1], NULL);
+    }
+    if (expr_is(e, OP_select) && stays_same(&f, e->args[0]) && expr_is_number(e->args[2], 0)) {
+        *value = e->args[1];
+        return expr_op(a, "select", e->args[0], x, e->args[2]);
+    }
+    if (expr_is(e, OP_mul)) {
+        split_factors(&f, e);
+        if (!f.same)
+            return NULL;
+        *value = f.inner;
+        return expr_op(a, "mul", x, f.same, NULL);
+    }
+    return NULL;
+}
+
+static void take_factors_out(Graph *g, Equation *q)
+{
+    if (q->how != EQ_SUM || !equation_covers(q) || q->nbox == equation_outer(q))
+        return;
+    Expr *result = expr_result(g->arena), *after = result, *more;
+    while ((more = take_out(q, g->arena, &q->value, after)))
+        after = more;
+    if (after == result)
+        return;
+    if (q->tail) {
+        Rename r = {.result = after};
+        after = expr_place(g->arena, q->tail, &r);
+    }
+    q->tail = expr_simplify(g->arena, after);
+    q->value = expr_simplify(g->arena, q->value);
+}
+
+/* --- one equation --- */
+
+/* A reduced index that only takes the value 0 is that number. (The batch axis wants an index, though.) */
+static void drop_single_indices(Graph *g, Equation *q)
+{
+    int outer = equation_outer(q), n = outer;
+    Rename r = {0};
+
+    for (int k = outer; k < q->nbox; k++) {
+        Index *i = q->box[k];
+        if (i->size > 1 || i->batch) {
+            q->box[n++] = i;
+            continue;
+        }
+        r.from[r.nindex] = i;
+        r.to[r.nindex++] = expr_number(g->arena, 0);
+    }
+    q->nbox = n;
+    if (r.nindex)
+        q->value = expr_place(g->arena, q->value, &r);
+}
+
+/* --- equal equations --- */
+
+typedef struct Seen {
+    Equation **slot; /* open addressing by hash */
+    int room;
+} Seen;
+
+static unsigned mix(unsigned h, unsigned x)
+{
+    return (h ^ x) * 0x9E3779B1u ^ (h >> 15);
+}
+
+static int position(const Equation *q, const Index *i)
+{
+    for (int k = 0; k < q->nbox; k++)
+        if (q->box[k] == i)
+            return k;
+    bug("index '%s' is not in the box of '%s'", i->name, q->out->name);
+}
+
+static unsigned hash_expr(const Equation *q, Expr *e, unsigned walk)
+{
+    if (e->walk == walk)
+        return (unsigned)e->slot;
+    unsigned h = mix(17, (unsigned)e->kind);
+    uint64_t bits;
+    memcpy(&bits, &e->number, sizeof bits);
+    h = mix(mix(h, (unsigned)bits), (unsigned)(bits >> 32));
+    if (e->kind == EXPR_INDEX)
+        h = mix(h, (unsigned)position(q, e->index));
+    if (e->kind == EXPR_LOAD)
+        h = mix(h, (unsigned)e->tensor->id);
+    if (e->kind == EXPR_OP)
+        h = mix(h, (unsigned)e->op->id);
+    for (int i = 0; i < e->nargs; i++)
+        h = mix(h, hash_expr(q, e->args[i], walk));
+    e->walk = walk;
+    e->slot = (int)h;
+    return h;
+}
+
+static unsigned hash_equation(Equation *q)
+{
+    unsigned walk = expr_walk(), h = mix(3, (unsigned)q->how);
+
+    for (int k = 0; k < q->nbox; k++)
+        h = mix(h, (unsigned)q->box[k]->size);
+    for (int k = 0; k < q->out->rank; k++)
+        h = mix(h, hash_expr(q, q->at[k], walk));
+    h = mix(h, hash_expr(q, q->value, walk));
+    return q->tail ? mix(h, hash_expr(q, q->tail, walk)) : h;
+}
+
+/* The same expression when p's indices are called as q's. */
+static bool alike(const Equation *p, Expr *x, const Equation *q, Expr *y, unsigned walk)
+{
+    if (x->walk == walk)
+        return x->image == y;
+    if (x->kind != y->kind || x->nargs != y->nargs || x->tensor != y->tensor || x->padded != y->padded ||
+        x->op != y->op || memcmp(&x->number, &y->number, sizeof x->number) != 0)
+        return false;
+    if (x->kind == EXPR_INDEX && position(p, x->index) != position(q, y->index))
+        return false;
+    for (int i = 0; i < x->nargs; i++)
+        if (!alike(p, x->args[i], q, y->args[i], walk))
+            return false;
+    if (x->nargs) {
+        x->walk = walk;
+        x->image = y;
+    }
+    return true;
+}
+
+static bool equal_equations(const Equation *p, const Equation *q)
+{
+    const Tensor *s = p->out, *t = q->out;
+    unsigned walk = expr_walk();
+
+    if (p->how != q->how || p->nbox != q->nbox || !p->tail != !q->tail || p->padded != q->padded ||
+        s->rank != t->rank || s->batched != t->batched || s->integer != t->integer)
+        return false;
+    for (int k = 0; k < p->nbox; k++)
+        if (p->box[k]->size != q->box[k]->size || p->box[k]->batch != q->box[k]->batch)
+            return false;
+    for (int k = 0; k < s->rank; k++)
+        if (s->size[k] != t->size[k] || !alike(p, p->at[k], q, q->at[k], walk))
+            return false;
+    return alike(p, p->value, q, q->value, walk) && (!p->tail || alike(p, p->tail, q, q->tail, walk));
+}
+
+/* The equation equal to q that was met before, or NULL: then q is remembered. */
+static Equation *meet(Seen *seen, Equation *q)
+{
+    unsigned h = hash_equation(q);
+
+    for (;; h++) {
+        Equation **slot = &seen->slot[h & (unsigned)(seen->room - 1)];
+        if (!*slot) {
+            *slot = q;
+            return NULL;
+        }
+        if (equal_equations(*slot, q))
+            return *slot;
+    }
+}
+
+/* --- what needs no computing --- */
+
+/* A number, a scalar, or the same element of another tensor. */
+static bool is_copy(const Equation *q)
+{
+    const Expr *e = q->value;
+
+    if (q->how != EQ_MAP || q->tail || !subscripts_plain(q->at, q->out->rank, q->out->size))
+        return false;
+    if (e->kind == EXPR_NUMBER)
+        return true;
+    if (e->kind != EXPR_LOAD || e->padded || e->tensor->integer != q->out->integer)
+        return false;
+    if (e->tensor->rank == 0)
+        return true;
+    if (e->tensor->rank != q->out->rank)
+        return false;
+    for (int k = 0; k < e->nargs; k++)
+        if (!expr_same(e->args[k], q->at[k]) || e->tensor->size[k] != q->out->size[k])
+            return false;
+    return true;
+}
+
+/* What stands for q's result: `first`, which is equal. */
+static Equation *copy_of(Graph *g, const Equation *q, const Equation *first)
+{
+    Equation *c = NEW(g->arena, Equation);
+    Tensor *t = q->out;
+
+    *c = (Equation){.out = t, .how = EQ_MAP, .layer = q->layer, .where = q->where, .backward = q->backward};
+    for (int k = 0; k < t->rank; k++)
+        c->at[k] = expr_index(g->arena, index_new(g->arena, "i", t->size[k]));
+    c->value = expr_load(g->arena, first->out, c->at, false);
+    equation_set_box(c, 0, NULL);
+    return c;
+}
+
+static void simplify_equation(Graph *g, Equation *q, Equation *const *copies)
+{
+    Arena *a = g->arena;
+
+    for (int k = 0; k < q->out->rank; k++)
+        q->at[k] = expr_inline(a, q->at[k], copies);
+    q->value = expr_inline(a, q->value, copies);
+    if (q->tail)
+        q->tail = expr_inline(a, q->tail, copies);
+    drop_single_indices(g, q);
+    take_factors_out(g, q);
+    reduction_to_map(a, q);
+}
+
+void graph_simplify(Graph *g)
+{
+    Equation **copies = NEW_ARRAY(g->arena, Equation *, g->tensors.n);
+    Seen seen = {.room = 16};
+
+    while (seen.room < 2 * g->equations.n)
+        seen.room *= 2;
+    seen.slot = NEW_ARRAY(g->arena, Equation *, seen.room);
+    for (int i = 0; i < g->equations.n; i++) {
+        Equation *q = g->equations.at[i];
+        simplify_equation(g, q, copies);
+        if (is_copy(q)) {
+            copies[q->out->id] = q;
+            continue;
+        }
+        Equation *first = meet(&seen, q);
+        if (first)
+            copies[q->out->id] = copy_of(g, q, first);
+    }
+}
