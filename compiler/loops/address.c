@@ -1,0 +1,245 @@
+/* address.c -- subscripts as C: addresses as sums of products with constants, whole expressions, bounds. */
+#include "loops/nest.h"
+
+enum { MAX_SUM = 32 };
+
+/* constant + sum of coef * text */
+typedef struct Sum {
+    int n;
+    int64_t coef[MAX_SUM];
+    const char *text[MAX_SUM];
+    int64_t constant;
+} Sum;
+
+static void sum_add(Sum *s, int64_t coef, const char *text)
+{
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->text[i], text) == 0) {
+            s->coef[i] += coef;
+            return;
+        }
+    if (s->n == MAX_SUM)
+        bug("an address with more than %d terms", MAX_SUM);
+    s->text[s->n] = text;
+    s->coef[s->n++] = coef;
+}
+
+static const char *sum_text(Arena *a, const Sum *s)
+{
+    Text t = {.arena = a};
+
+    for (int i = 0; i < s->n; i++) {
+        int64_t c = s->coef[i] < 0 ? -s->coef[i] : s->coef[i];
+        if (c == 0)
+            continue;
+        text_print(&t, "%s", s->coef[i] < 0 ? (t.n ? " - " : "-") : (t.n ? " + " : ""));
+        if (c != 1)
+            text_print(&t, "%lld * ", (long long)c);
+        text_print(&t, "%s", s->text[i]);
+    }
+    if (s->constant || !t.n)
+        text_print(&t, t.n && s->constant < 0 ? " - %lld" : t.n ? " + %lld" : "%lld",
+                   (long long)(t.n && s->constant < 0 ? -s->constant : s->constant));
+    return t.s;
+}
+
+const Var *nest_var(const Nest *n, const Index *i)
+{
+    for (int k = 0; k < n->nvars; k++)
+        if (n->var[k].index == i)
+            return &n->var[k];
+    bug("index '%s' has no loop", i->name);
+}
+
+/* Adds coef * index. The batch is a block and, when samples are walked one by one, a place in it. */
+static void sum_index(Nest *n, Sum *s, int64_t coef, const Index *i, const char *lane, unsigned *dims)
+{
+    bool samples = n->c->lane == LANE_SAMPLES || n->c->lane == LANE_SAMPLES_SUM;
+
+    if (i->batch) {
+        sum_add(s, coef * LANES, "block");
+        if (!samples || lane)
+            sum_add(s, coef, samples ? lane : "s");
+        return;
+    }
+    const Var *v = nest_var(n, i);
+    sum_add(s, coef, v->name);
+    if (v->dim >= 0) {
+        *dims |= 1u << v->dim;
+        sum_add(s, coef * (i == n->c->lane_index ? LANES : 1), n->step_name[v->dim]);
+    }
+    if (lane && i == n->c->lane_index)
+        sum_add(s, coef, lane);
+}
+
+static void sum_expr(Nest *n, Sum *s, int64_t coef, const Expr *e, const char *lane, unsigned *dims)
+{
+    Affine f;
+
+    if (!expr_affine(e, &f)) {
+        sum_add(s, coef, whole_text(n, e, lane, dims));
+        return;
+    }
+    s->constant += coef * f.offset;
+    for (int k = 0; k < f.n; k++)
+        sum_index(n, s, coef * f.coef[k], f.index[k], lane, dims);
+}
+
+/* --- whole expressions --- */
+
+static bool never_negative(const Expr *e)
+{
+    int64_t low, high;
+
+    return expr_range(e, &low, &high) && low >= 0;
+}
+
+static const char *whole_op(Nest *n, const Expr *e, const char *lane, unsigned *dims)
+{
+    const char *x[3] = {"", "", ""};
+    Arena *a = n->b->arena;
+
+    for (int i = 0; i < e->nargs; i++)
+        x[i] = whole_text(n, e->args[i], lane, dims);
+    switch (e->op->id) {
+    case OP_add: return arena_print(a, "(%s + %s)", x[0], x[1]);
+    case OP_sub: return arena_print(a, "(%s - %s)", x[0], x[1]);
+    case OP_mul: return arena_print(a, "%s * %s", x[0], x[1]);
+    case OP_neg: return arena_print(a, "(-%s)", x[0]);
+    case OP_idiv: return arena_print(a, never_negative(e->args[0]) ? "(%s / %s)" : "nn_idiv(%s, %s)", x[0], x[1]);
+    case OP_mod: return arena_print(a, never_negative(e->args[0]) ? "(%s %% %s)" : "nn_mod(%s, %s)", x[0], x[1]);
+    case OP_max: return arena_print(a, "nn_larger(%s, %s)", x[0], x[1]);
+    case OP_min: return arena_print(a, "nn_smaller(%s, %s)", x[0], x[1]);
+    case OP_lt: return arena_print(a, "(%s < %s)", x[0], x[1]);
+    case OP_le: return arena_print(a, "(%s <= %s)", x[0], x[1]);
+    case OP_gt: return arena_print(a, "(%s > %s)", x[0], x[1]);
+    case OP_ge: return arena_print(a, "(%s >= %s)", x[0], x[1]);
+    case OP_eq: return arena_print(a, "(%s == %s)", x[0], x[1]);
+    case OP_ne: return arena_print(a, "(%s != %s)", x[0], x[1]);
+    case OP_and: return arena_print(a, "(%s && %s)", x[0], x[1]);
+    case OP_or: return arena_print(a, "(%s || %s)", x[0], x[1]);
+    case OP_not: return arena_print(a, "(!%s)", x[0]);
+    case OP_select: return arena_print(a, "(%s ? %s : %s)", x[0], x[1], x[2]);
+    case OP_abs: return arena_print(a, "nn_larger(%s, -%s)", x[0], x[0]);
+    case OP_detach:
+    case OP_floor:
+    case OP_ceil:
+    case OP_round:
+    case OP_trunc:
+        if (expr_whole(e->args[0]))
+            return x[0];
+        break;
+    default: break;
+    }
+    bug("'%s' in a subscript", e->op->name);
+}
+
+const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
+{
+    Arena *a = n->b->arena;
+    Affine f;
+
+    if (e->kind == EXPR_NUMBER)
+        return arena_print(a, "%lld", (long long)e->number);
+    if (e->kind == EXPR_LOAD) {
+        const Place *p = place_read(n->b, n->c, e);
+        const char *name = nest_arg(n, p, false);
+        const char *inside = inside_text(n, p, e, lane, dims);
+        const char *at = address_text(n, p, e->args, lane, dims);
+        return inside ? arena_print(a, "(%s ? (long)%s[%s] : 0)", inside, name, at)
+                      : arena_print(a, "(long)%s[%s]", name, at);
+    }
+    if (expr_affine(e, &f)) {
+        Sum s = {.constant = f.offset};
+        for (int k = 0; k < f.n; k++)
+            sum_index(n, &s, f.coef[k], f.index[k], lane, dims);
+        bool single = (s.n == 1 && s.coef[0] == 1 && !s.constant) || s.n == 0;
+        return arena_print(a, single ? "%s" : "(%s)", sum_text(a, &s));
+    }
+    if (e->kind == EXPR_OP)
+        return whole_op(n, e, lane, dims);
+    bug("a subscript that is not whole");
+}
+
+/* --- addresses --- */
+
+const char *nest_arg(Nest *n, const Place *p, bool writes)
+{
+    if (!p->storage)
+        bug("'%s': a form of a tensor that nobody asked for", n->c->q->out->name);
+    return n->arg_name[kernel_arg(n->k, p->storage, writes)];
+}
+
+const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *lane, unsigned *dims)
+{
+    const Layout *l = &p->layout;
+    Sum s = {.constant = l->origin};
+
+    if (l->order == ORDER_DOUBLE)
+        return "0";
+    if (n->c->flat)
+        return n->step_name[0];
+    for (int a = 0; a < l->rank; a++) {
+        if (a > 0 || l->order != ORDER_LANES) {
+            sum_expr(n, &s, l->stride[a], at[a], lane, dims);
+        } else if (is_batch(at[a])) {
+            bool samples = n->c->lane == LANE_SAMPLES || n->c->lane == LANE_SAMPLES_SUM;
+            sum_add(&s, l->stride[0], "block");
+            if (!samples || lane)
+                sum_add(&s, 1, samples ? lane : "s");
+        } else {
+            const char *sample = whole_text(n, at[a], lane, dims);
+            sum_add(&s, l->stride[0], arena_print(n->b->arena, "(%s / 16)", sample));
+            sum_add(&s, 1, arena_print(n->b->arena, "(%s %% 16)", sample));
+        }
+    }
+    return sum_text(n->b->arena, &s);
+}
+
+const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *lane, unsigned *dims)
+{
+    const Layout *l = &p->layout;
+    Text t = {.arena = n->b->arena};
+
+    for (int a = 0; load->padded && a < load->nargs; a++) {
+        int64_t low, high;
+        bool known = expr_range(load->args[a], &low, &high);
+        if (known && low >= -l->low[a] && high < l->size[a] + l->high[a])
+            continue;
+        const char *at = whole_text(n, load->args[a], lane, dims);
+        if (!known || low < 0)
+            text_print(&t, "%s%s >= 0", t.n ? " && " : "", at);
+        if (!known || high >= l->size[a])
+            text_print(&t, "%s%s < %lld", t.n ? " && " : "", at, (long long)l->size[a]);
+    }
+    return t.n ? t.s : NULL;
+}
+
+bool lane_dependent(const Nest *n, const Expr *e)
+{
+    return n->c->lane_index && expr_has_index(e, n->c->lane_index);
+}
+
+bool is_contiguous(const Nest *n, const Place *p, Expr *const *at)
+{
+    const Layout *l = &p->layout;
+    int64_t step = 0;
+
+    if (n->c->flat)
+        return true;
+    for (int a = 0; a < l->rank; a++) {
+        Affine f;
+        if (!lane_dependent(n, at[a]))
+            continue;
+        if (!expr_affine(at[a], &f))
+            return false;
+        if (l->order == ORDER_LANES && a == 0) {
+            step += is_batch(at[a]) ? 1 : LANES;
+            continue;
+        }
+        for (int k = 0; k < f.n; k++)
+            if (f.index[k] == n->c->lane_index)
+                step += f.coef[k] * l->stride[a];
+    }
+    return step == 1;
+}

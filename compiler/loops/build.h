@@ -1,0 +1,90 @@
+/* build.h -- what the files of loops/ share while one graph becomes kernels. Nobody else includes it. */
+#ifndef NNC_BUILD_H
+#define NNC_BUILD_H
+
+#include "loops/loops.h"
+
+/* Where a tensor lies: several may share a storage and see it through layouts of their own. */
+typedef struct Place {
+    Storage *storage; /* NULL: nobody asked for this form */
+    Layout layout;
+} Place;
+
+enum { MAX_TILES = 2 };
+
+/* What is chosen for one equation. */
+typedef struct Choice {
+    Equation *q;
+    LaneKind lane;
+    Index *lane_index; /* NULL: LANE_NONE, or flat */
+    Index *batch;      /* the batch index of the box, or NULL */
+    int outer;         /* indices in `at`: the first ones of the box */
+    bool flat;         /* LANE_AXIS over all elements of equal tensors, padding included */
+    bool scatter;      /* sums are gathered in memory: a place of the result is met more than once */
+    int ntiles;
+    Index *tile_index[MAX_TILES];
+    int tile[MAX_TILES]; /* in steps of one, or of sixteen when it is the lane's index */
+    double flops, bytes, cycles;
+    const char *why;
+} Choice;
+
+typedef struct Build {
+    Arena *arena;
+    const Program *program;
+    Graph *graph; /* a copy of the caller's */
+    Functions *functions;
+    Loops *loops;
+    LIST(Choice *) choices; /* one for each equation */
+    Place *lanes;           /* by tensor id: batched tensors in lanes */
+    Place *rows;            /* by tensor id: everything else, and batched tensors sample by sample */
+    Equation **maker;       /* by tensor id */
+    bool *want_rows;        /* by tensor id: some kernel reads a batched tensor sample by sample */
+    bool *want_lanes;
+    bool *in_place;         /* by tensor id: its next value takes its place */
+    bool *is_view;          /* by equation: its result is another tensor's bytes, there is nothing to do */
+} Build;
+
+static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
+
+/* Different loads of an expression. */
+enum { MAX_LOADS = 64 };
+typedef struct Loads {
+    int n;
+    const Expr *at[MAX_LOADS];
+} Loads;
+
+/* choose.c */
+Loads loads_of(const Expr *e); /* e may be NULL */
+Choice *choose_lane(Build *b, Equation *q);
+/* tile.c */
+void choose_tile(Choice *c);
+/* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
+bool is_batch(const Expr *e);
+
+/* layout.c */
+void layouts_make(Build *b);
+/* The form of a load's tensor that a kernel with this choice reads, and of its result. */
+Place *place_read(Build *b, const Choice *c, const Expr *load);
+Place *place_written(Build *b, const Choice *c);
+Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, const Layout *l);
+
+/* nest.c */
+Kernel *kernel_equation(Build *b, const Choice *c);
+
+/* move.c */
+Kernel *kernel_pack(Build *b, Tensor *t, const Place *from, const Place *to);
+Kernel *kernel_unpack(Build *b, Tensor *t, const Place *from, const Place *to);
+Kernel *kernel_clear(Build *b, const Place *p);
+Kernel *kernel_copy(Build *b, const Place *from, const Place *to);
+
+/* function.c */
+int kernel_arg(Kernel *k, Storage *s, bool writes); /* its position */
+/* Gives the kernel its function: an old one when the text is the same. `names` are the parameters', by position. */
+void kernel_function(Build *b, Kernel *k, const char *name, const char *comment, const char *const *names,
+                     const char *body);
+const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
+
+/* phase.c */
+void phases_make(Build *b);
+
+#endif

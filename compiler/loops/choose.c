@@ -1,0 +1,263 @@
+/* choose.c -- which index runs over the lanes and which block of the result stays in registers.
+ *
+ * Everything follows from the roles of indices: the batch; those in the result, of which the last one has neighbours
+ * in memory; those that are reduced. Costs are cycles of one core, roughly; the order of additions into one element never depends on
+ * the tile, so the machine changes speed and not bits. */
+#include "loops/build.h"
+
+#include "graph/rewrite.h"
+
+enum { SUM_OF_LANES = 9 }; /* cycles of one horizontal sum and its scalar store */
+
+bool is_batch(const Expr *e)
+{
+    return e->kind == EXPR_INDEX && e->index->batch;
+}
+
+/* --- the loads of an equation --- */
+
+static void note_load(const Expr *load, void *user)
+{
+    Loads *l = user;
+
+    for (int i = 0; i < l->n; i++)
+        if (expr_same(l->at[i], load))
+            return;
+    if (l->n < MAX_LOADS)
+        l->at[l->n++] = load;
+}
+
+Loads loads_of(const Expr *e)
+{
+    Loads l = {0};
+
+    if (e)
+        expr_loads(e, note_load, &l);
+    return l;
+}
+
+static int count_operations(const Expr *e, unsigned walk)
+{
+    if (e->walk == walk || e->kind != EXPR_OP)
+        return 0;
+    ((Expr *)e)->walk = walk;
+    int n = 1;
+    for (int i = 0; i < e->nargs; i++)
+        n += count_operations(e->args[i], walk);
+    return n;
+}
+
+/* Operations of one point; those in subscripts cost next to nothing. */
+static int operations(const Expr *e) { return count_operations(e, expr_walk()); }
+
+/* --- flat: a map over all elements of tensors with the same sizes --- */
+
+static bool same_place(const Equation *q, const Expr *load)
+{
+    const Tensor *t = load->tensor, *out = q->out;
+
+    if (t->rank == 0)
+        return true;
+    if (t->batched || t->integer != out->integer || t->rank != out->rank || load->padded)
+        return false;
+    for (int i = 0; i < t->rank; i++)
+        if (t->size[i] != out->size[i] || !expr_same(load->args[i], q->at[i]))
+            return false;
+    return true;
+}
+
+/* Indices may appear as numbers in counters of random numbers only, and there as the position in the tensor. */
+static bool numbers_flat(const Equation *q, const Expr *e, const Layout *l)
+{
+    Affine f;
+
+    switch (e->kind) {
+    case EXPR_INDEX: return false;
+    case EXPR_LOAD: return true;
+    case EXPR_RANDOM:
+        if (!expr_affine(e->args[0], &f) || f.n != q->out->rank)
+            return false;
+        for (int a = 0; a < q->out->rank; a++) {
+            int k = 0;
+            while (k < f.n && f.index[k] != q->at[a]->index)
+                k++;
+            if (k == f.n || f.coef[k] != l->stride[a])
+                return false;
+        }
+        return true;
+    default:
+        for (int i = 0; i < e->nargs; i++)
+            if (!numbers_flat(q, e->args[i], l))
+                return false;
+        return true;
+    }
+}
+
+static bool is_flat(const Equation *q)
+{
+    Layout l;
+    Loads loads = loads_of(q->value);
+
+    if (q->how != EQ_MAP || q->out->batched || q->out->rank == 0 || loads.n == MAX_LOADS ||
+        !subscripts_plain(q->at, q->out->rank, q->out->size))
+        return false;
+    for (int i = 0; i < loads.n; i++)
+        if (!same_place(q, loads.at[i]))
+            return false;
+    layout_kept(&l, q->out->rank, q->out->size, q->out->integer);
+    return numbers_flat(q, q->value, &l);
+}
+
+/* --- the lane --- */
+
+static Index *batch_of(const Equation *q)
+{
+    for (int i = 0; i < q->nbox; i++)
+        if (q->box[i]->batch)
+            return q->box[i];
+    return NULL;
+}
+
+/* How often index x stands in the address of a load: its stride, natural order; -1 when it is not that simple. */
+static int64_t stride_of(const Expr *load, const Index *x)
+{
+    const Tensor *t = load->tensor;
+    int64_t stride = 1, sum = 0;
+
+    for (int a = t->rank; a-- > 0;) {
+        Affine f;
+        if (expr_affine(load->args[a], &f)) {
+            for (int k = 0; k < f.n; k++)
+                if (f.index[k] == x)
+                    sum += f.coef[k] * stride;
+        } else if (expr_has_index(load->args[a], x)) {
+            return -1;
+        }
+        stride *= t->size[a];
+    }
+    return sum;
+}
+
+/* Cycles for one vector of x's neighbours, of all loads: contiguous, constant or one by one. */
+static double loads_cost(const Loads *l, const Index *x, int vectors)
+{
+    double cost = 0;
+
+    for (int i = 0; i < l->n; i++) {
+        int64_t stride = stride_of(l->at[i], x);
+        cost += stride == 0 ? 0.5 : stride == 1 ? 1 : 20;
+    }
+    return cost * vectors;
+}
+
+static double volume(const Equation *q, int from, int to)
+{
+    double n = 1;
+
+    for (int i = from; i < to; i++)
+        n *= (double)q->box[i]->size;
+    return n;
+}
+
+static double vectors_in(int64_t n) { return (double)((n + LANES - 1) / LANES); }
+
+/* The last index of the result, if its neighbours are neighbours there. */
+static Index *last_index(const Equation *q)
+{
+    const Expr *e = q->at[q->out->rank - 1];
+
+    if (e->kind != EXPR_INDEX || e->index->batch)
+        return NULL;
+    for (int a = 0; a + 1 < q->out->rank; a++)
+        if (expr_has_index(q->at[a], e->index))
+            return NULL;
+    return e->index;
+}
+
+/* Reduced indices, best first: the one with the fewest loads that must go lane by lane. */
+static Index *lane_of_sum(const Equation *q, int outer, const Loads *l, double *cycles)
+{
+    Index *best = NULL;
+
+    for (int i = outer; i < q->nbox; i++) {
+        Index *x = q->box[i];
+        if (x->batch)
+            continue;
+        double v = vectors_in(x->size);
+        double cost = volume(q, 0, q->nbox) / (double)x->size * loads_cost(l, x, 1) * v;
+        cost += volume(q, 0, outer) * SUM_OF_LANES;
+        if (!best || cost < *cycles) {
+            best = x;
+            *cycles = cost;
+        }
+    }
+    return best;
+}
+
+static bool scatters(const Equation *q)
+{
+    if (q->how != EQ_SUM)
+        return false;
+    if (q->padded)
+        return true;
+    return !subscripts_injective(q->at, q->out->rank, q->box, equation_outer(q)) || !equation_covers(q);
+}
+
+static void set_lane(Choice *c, LaneKind kind, Index *x, const char *why)
+{
+    c->lane = kind;
+    c->lane_index = x;
+    c->why = why;
+}
+
+/* A result without the batch: the cheapest of samples (reduced), a reduced axis, the result's last axis, no lanes. */
+static void choose_unbatched(Choice *c, const Loads *l)
+{
+    const Equation *q = c->q;
+    double points = volume(q, 0, q->nbox), none = points * (2 + l->n), sum = 1e30, axis = 1e30, samples = 1e30;
+    Index *last = q->out->rank > 0 ? last_index(q) : NULL, *summed = NULL;
+
+    if (q->how == EQ_ARGMAX) {
+        set_lane(c, LANE_NONE, NULL, "a position is searched one by one");
+        return;
+    }
+    if (c->batch)
+        samples = points / LANES * (1 + 0.3 * l->n) + volume(q, 0, c->outer) * SUM_OF_LANES;
+    else if (c->outer < q->nbox)
+        summed = lane_of_sum(q, c->outer, l, &sum);
+    if (last)
+        axis = points / (double)last->size * vectors_in(last->size) * (1 + 0.3 * loads_cost(l, last, 1));
+    if (axis <= samples && axis <= sum && axis <= none)
+        set_lane(c, LANE_AXIS, last,
+                 c->batch ? "few additions for each element, so its neighbours in lanes" : "neighbours in the result");
+    else if (samples <= none)
+        set_lane(c, LANE_SAMPLES_SUM, c->batch, "many additions for each element: samples in lanes, summed at the end");
+    else if (summed && sum <= none)
+        set_lane(c, LANE_AXIS_SUM, summed, "neighbours in what is summed");
+    else
+        set_lane(c, LANE_NONE, NULL, "too small for lanes");
+}
+
+Choice *choose_lane(Build *b, Equation *q)
+{
+    Choice *c = NEW(b->arena, Choice);
+    Loads l = loads_of(q->value);
+
+    c->q = q;
+    c->batch = batch_of(q);
+    c->outer = equation_outer(q);
+    c->scatter = scatters(q);
+    c->flops = volume(q, 0, q->nbox) * ((q->how != EQ_MAP) + operations(q->value)) +
+               (q->tail ? volume(q, 0, c->outer) * operations(q->tail) : 0);
+    if (q->out->batched && q->out->rank > 0 && is_batch(q->at[0]))
+        set_lane(c, LANE_SAMPLES, c->batch, "sixteen samples side by side");
+    else if (c->scatter || q->out->batched)
+        set_lane(c, LANE_NONE, NULL, "places of the result are met more than once");
+    else if ((c->flat = is_flat(q)))
+        set_lane(c, LANE_AXIS, NULL, "all elements in one row");
+    else if (q->out->rank == 0 && q->how == EQ_MAP)
+        set_lane(c, LANE_NONE, NULL, "a single number");
+    else
+        choose_unbatched(c, &l);
+    return c;
+}

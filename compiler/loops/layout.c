@@ -1,0 +1,422 @@
+/* layout.c -- where tensors lie: strides, halos, which tensors are the same bytes.
+ *
+ * needs:  the lane of every equation
+ * leaves: a place for every form of every tensor that some kernel reads or writes */
+#include "loops/build.h"
+
+#include <limits.h>
+
+enum { PAGE = 1024 }; /* floats: rows this far apart share a set of the first-level cache */
+
+int64_t layout_bytes(const Layout *l)
+{
+    return l->count * (l->order == ORDER_DOUBLE ? 8 : 4);
+}
+
+/* Row-major from axis `from` on, the last axis of stride `unit`; returns what the next axis outwards would get. */
+static int64_t lay_axes(Layout *l, int from, int64_t unit)
+{
+    for (int a = l->rank; a-- > from;) {
+        l->stride[a] = unit;
+        unit *= l->low[a] + l->size[a] + l->high[a];
+    }
+    return unit;
+}
+
+static void layout_start(Layout *l, Order order, int rank, const int64_t *size, bool integer)
+{
+    *l = (Layout){.order = order, .integer = integer, .rank = rank};
+    for (int a = 0; a < rank; a++)
+        l->size[a] = size[a];
+}
+
+void layout_kept(Layout *l, int rank, const int64_t *size, bool integer)
+{
+    layout_start(l, rank == 0 ? ORDER_DOUBLE : ORDER_ROWS, rank, size, integer && rank > 0);
+    l->count = lay_axes(l, 0, 1);
+    if (rank >= 2 && size[rank - 1] >= 256 && size[rank - 1] % 256 == 0) {
+        l->stride[rank - 2] = size[rank - 1] + LANES;
+        for (int a = rank - 2; a-- > 0;)
+            l->stride[a] = l->stride[a + 1] * size[a + 1];
+        l->count = l->stride[0] * size[0];
+    }
+    if (rank > 0)
+        l->count = blocks_of(l->count) * LANES;
+}
+
+/* The caller's: sample after sample. */
+static void layout_field(Layout *l, const Tensor *t)
+{
+    layout_start(l, ORDER_ROWS, t->rank, t->size, t->integer);
+    l->count = lay_axes(l, 0, 1);
+}
+
+/* Our own, sample after sample: rows of whole vectors. */
+static void layout_rows(Layout *l, const Tensor *t)
+{
+    layout_start(l, ORDER_ROWS, t->rank, t->size, t->integer);
+    int64_t row = blocks_of(lay_axes(l, 1, 1)) * LANES;
+    l->stride[0] = row % 256 == 0 ? row + LANES : row;
+    l->count = l->stride[0] * blocks_of(t->size[0]) * LANES;
+}
+
+/* `natural`: nothing between neighbours, so that another tensor's view of the same bytes is row-major too. */
+static void layout_lanes(Layout *l, bool natural)
+{
+    int64_t block = lay_axes(l, 1, LANES);
+
+    if (!natural && l->rank > 2 && l->stride[1] % PAGE == 0) {
+        l->stride[1] += LANES;
+        block = l->stride[1] * (l->low[1] + l->size[1] + l->high[1]);
+    }
+    l->stride[0] = block;
+    l->count = block * blocks_of(l->size[0]);
+    l->origin = 0;
+    for (int a = 1; a < l->rank; a++)
+        l->origin += l->low[a] * l->stride[a];
+}
+
+Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, const Layout *l)
+{
+    Storage *s = NEW(b->arena, Storage);
+
+    s->name = name;
+    s->kind = kind;
+    s->tensor = t;
+    s->layout = *l;
+    s->id = b->loops->storages.n;
+    s->first = INT_MAX;
+    s->last = -1;
+    PUSH(b->arena, b->loops->storages, s);
+    return s;
+}
+
+/* --- who reads what how --- */
+
+/* Batched tensors are read in lanes unless samples are walked one after the other and neighbours wanted. */
+static bool reads_rows(const Choice *c, const Expr *load)
+{
+    return load->tensor->batched && c->lane != LANE_SAMPLES && c->lane != LANE_SAMPLES_SUM && c->lane_index &&
+           expr_has_index(load, c->lane_index);
+}
+
+Place *place_read(Build *b, const Choice *c, const Expr *load)
+{
+    const Tensor *t = load->tensor;
+
+    return t->batched && !reads_rows(c, load) ? &b->lanes[t->id] : &b->rows[t->id];
+}
+
+Place *place_written(Build *b, const Choice *c)
+{
+    const Tensor *t = c->q->out;
+
+    return t->batched ? &b->lanes[t->id] : &b->rows[t->id];
+}
+
+/* --- halos --- */
+
+/* How far a padded load goes outside, added to the halo that the tensor has so far. */
+static void widen(const Expr *load, Layout *l)
+{
+    int64_t low[MAX_RANK] = {0}, high[MAX_RANK] = {0};
+    double before = 1, after = 1;
+
+    for (int a = 1; a < load->nargs; a++) {
+        int64_t from, to;
+        if (!expr_range(load->args[a], &from, &to))
+            return;
+        low[a] = from < -l->low[a] ? -from : l->low[a];
+        high[a] = to >= l->size[a] + l->high[a] ? to - l->size[a] + 1 : l->high[a];
+        before *= (double)l->size[a];
+        after *= (double)(low[a] + l->size[a] + high[a]);
+    }
+    /* A halo costs memory and clearing: a small picture may grow fourfold, nothing else that much. */
+    if (after > 4 * before || (after > 2 * before && before > 4096))
+        return;
+    memcpy(l->low, low, sizeof low);
+    memcpy(l->high, high, sizeof high);
+}
+
+static bool has_halo(const Layout *l)
+{
+    for (int a = 0; a < l->rank; a++)
+        if (l->low[a] || l->high[a])
+            return true;
+    return false;
+}
+
+/* --- one storage for two tensors --- */
+
+/* Address of subscripts in a layout, as an affine form; the batch as it stands. */
+static bool affine_address(const Layout *l, Expr *const *at, Affine *sum)
+{
+    *sum = (Affine){.offset = l->origin};
+    for (int a = 0; a < l->rank; a++) {
+        Affine f;
+        if (!expr_affine(at[a], &f))
+            return false;
+        sum->offset += f.offset * l->stride[a];
+        for (int k = 0; k < f.n; k++) {
+            int i = 0;
+            while (i < sum->n && sum->index[i] != f.index[k])
+                i++;
+            if (i == MAX_BOX)
+                return false;
+            if (i == sum->n) {
+                sum->index[sum->n] = f.index[k];
+                sum->coef[sum->n++] = 0;
+            }
+            sum->coef[i] += f.coef[k] * l->stride[a];
+        }
+    }
+    return true;
+}
+
+static bool affine_equal(const Affine *f, const Affine *g)
+{
+    if (f->n != g->n || f->offset != g->offset)
+        return false;
+    for (int i = 0; i < f->n; i++) {
+        int k = 0;
+        while (k < g->n && g->index[k] != f->index[i])
+            k++;
+        if (k == g->n || g->coef[k] != f->coef[i])
+            return false;
+    }
+    return true;
+}
+
+/* The tensor that q merely gives another shape, or NULL. */
+static Tensor *copied_tensor(const Equation *q)
+{
+    const Expr *v = q->value;
+
+    if (q->how != EQ_MAP || v->kind != EXPR_LOAD || v->padded || q->out->rank == 0 || v->tensor->rank == 0 ||
+        v->tensor->batched != q->out->batched || v->tensor->integer != q->out->integer)
+        return NULL;
+    return v->tensor->role == ROLE_TEMP || v->tensor->role == ROLE_INPUT ? v->tensor : NULL;
+}
+
+static bool same_bytes(const Equation *q, const Layout *out, const Layout *in)
+{
+    Affine f, g;
+
+    return out->count == in->count && affine_address(out, q->at, &f) && affine_address(in, q->value->args, &g) &&
+           affine_equal(&f, &g);
+}
+
+/* --- states and their next values --- */
+
+/* Whether the value of tensor `late` needs that of `early`: a walk from makers to what they read. */
+typedef struct Reach {
+    Build *b;
+    const Tensor *early;
+    bool found, *seen;
+} Reach;
+
+static void reach_load(const Expr *load, void *user);
+
+static void reach_tensor(Reach *r, const Tensor *t)
+{
+    if (t == r->early)
+        r->found = true;
+    if (r->found || r->seen[t->id] || !r->b->maker[t->id])
+        return;
+    r->seen[t->id] = true;
+    Loads l = loads_of(r->b->maker[t->id]->value);
+    for (int i = 0; i < l.n; i++)
+        reach_load(l.at[i], r);
+    l = loads_of(r->b->maker[t->id]->tail);
+    for (int i = 0; i < l.n; i++)
+        reach_load(l.at[i], r);
+}
+
+static void reach_load(const Expr *load, void *user) { reach_tensor(user, load->tensor); }
+
+static bool needs(Build *b, const Tensor *late, const Tensor *early)
+{
+    Reach r = {b, early, false, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
+
+    reach_tensor(&r, late);
+    return r.found;
+}
+
+/* All loads of t in e are at the place that q writes. */
+static bool reads_in_place(const Equation *q, const Expr *e, const Tensor *t)
+{
+    Loads l = loads_of(e);
+
+    for (int i = 0; i < l.n; i++) {
+        if (l.at[i]->tensor != t)
+            continue;
+        for (int a = 0; a < t->rank; a++)
+            if (!expr_same(l.at[i]->args[a], q->at[a]))
+                return false;
+    }
+    return true;
+}
+
+static bool reads(const Expr *e, const Tensor *t)
+{
+    Loads l = loads_of(e);
+
+    for (int i = 0; i < l.n; i++)
+        if (l.at[i]->tensor == t)
+            return true;
+    return false;
+}
+
+/* The new value may take the place of the old one: its maker reads the old one only where it writes, and whoever else
+ * reads the old one can do so before. */
+static bool replaces_in_place(Build *b, const Tensor *old)
+{
+    const Equation *maker = b->maker[old->next->id];
+
+    if (!maker || old->next->rank != old->rank || old->next->role != ROLE_TEMP)
+        return false;
+    for (int i = 0; i < b->graph->equations.n; i++) {
+        const Equation *q = b->graph->equations.at[i];
+        if (q == maker)
+            continue;
+        if ((reads(q->value, old) || reads(q->tail, old)) && needs(b, q->out, old->next))
+            return false;
+    }
+    if (maker->how == EQ_MAP)
+        return reads_in_place(maker, maker->value, old);
+    return !reads(maker->value, old) && (!maker->tail || reads_in_place(maker, maker->tail, old));
+}
+
+/* --- all places of a graph --- */
+
+static bool is_kept(const Build *b, const char *name)
+{
+    if (!b->program)
+        return false;
+    for (int i = 0; i < b->program->kept.n; i++)
+        if (strcmp(b->program->kept.at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static int field_number(const Build *b, const char *name)
+{
+    if (b->program)
+        for (int i = 0; i < b->program->fields.n; i++)
+            if (strcmp(b->program->fields.at[i].name, name) == 0)
+                return i;
+    return -1;
+}
+
+static void place_unbatched(Build *b, Tensor *t)
+{
+    Place *p = &b->rows[t->id];
+    StorageKind kind = STORAGE_WORK;
+
+    layout_kept(&p->layout, t->rank, t->size, t->integer);
+    if (t->role == ROLE_SCALAR)
+        kind = STORAGE_SCALAR;
+    else if (t->role == ROLE_PARAM || t->role == ROLE_STATE || (t->wanted && is_kept(b, t->name)))
+        kind = STORAGE_KEPT;
+    p->storage = storage_new(b, t->name, kind, t, &p->layout);
+    p->storage->wanted = t->wanted;
+}
+
+static void place_batched(Build *b, Tensor *t)
+{
+    Place *lanes = &b->lanes[t->id], *rows = &b->rows[t->id];
+
+    if (t->role == ROLE_INPUT) {
+        layout_field(&rows->layout, t);
+        rows->storage = storage_new(b, t->name, STORAGE_FIELD, t, &rows->layout);
+        rows->storage->field = field_number(b, t->name);
+    } else if (b->want_rows[t->id]) {
+        layout_rows(&rows->layout, t);
+        rows->storage = storage_new(b, arena_print(b->arena, "%s (rows)", t->name), STORAGE_WORK, t, &rows->layout);
+    }
+    if (t->role != ROLE_INPUT || b->want_lanes[t->id]) {
+        const char *name = t->role == ROLE_INPUT ? arena_print(b->arena, "%s (lanes)", t->name) : t->name;
+        lanes->storage = storage_new(b, name, STORAGE_WORK, t, &lanes->layout);
+    }
+}
+
+static void find_halos(Build *b)
+{
+    for (int i = 0; i < b->graph->tensors.n; i++) {
+        const Tensor *t = b->graph->tensors.at[i];
+        if (t->batched)
+            layout_start(&b->lanes[t->id].layout, ORDER_LANES, t->rank, t->size, t->integer);
+    }
+    for (int i = 0; i < b->choices.n; i++) {
+        const Choice *c = b->choices.at[i];
+        Loads l[2] = {loads_of(c->q->value), loads_of(c->q->tail)};
+        for (int k = 0; k < 2; k++)
+            for (int j = 0; j < l[k].n; j++) {
+                const Expr *load = l[k].at[j];
+                if (!load->tensor->batched)
+                    continue;
+                if (reads_rows(c, load)) {
+                    b->want_rows[load->tensor->id] = true;
+                    continue;
+                }
+                b->want_lanes[load->tensor->id] = true;
+                if (load->padded)
+                    widen(load, &b->lanes[load->tensor->id].layout);
+            }
+    }
+}
+
+/* Strides. A tensor that is another one's bytes, or whose bytes another one is, stays natural. */
+static void find_strides(Build *b)
+{
+    bool *natural = NEW_ARRAY(b->arena, bool, b->graph->tensors.n);
+
+    for (int i = 0; i < b->graph->equations.n; i++) {
+        const Equation *q = b->graph->equations.at[i];
+        const Tensor *from = copied_tensor(q);
+        if (from && from->batched && !has_halo(&b->lanes[from->id].layout) && !has_halo(&b->lanes[q->out->id].layout))
+            natural[from->id] = natural[q->out->id] = true;
+    }
+    for (int i = 0; i < b->graph->tensors.n; i++) {
+        const Tensor *t = b->graph->tensors.at[i];
+        if (t->batched)
+            layout_lanes(&b->lanes[t->id].layout, natural[t->id]);
+    }
+}
+
+void layouts_make(Build *b)
+{
+    Graph *g = b->graph;
+
+    b->lanes = NEW_ARRAY(b->arena, Place, g->tensors.n);
+    b->rows = NEW_ARRAY(b->arena, Place, g->tensors.n);
+    b->want_rows = NEW_ARRAY(b->arena, bool, g->tensors.n);
+    b->want_lanes = NEW_ARRAY(b->arena, bool, g->tensors.n);
+    b->in_place = NEW_ARRAY(b->arena, bool, g->tensors.n);
+    b->is_view = NEW_ARRAY(b->arena, bool, g->equations.n + 1);
+    find_halos(b);
+    find_strides(b);
+    for (int i = 0; i < g->tensors.n; i++)
+        if (g->tensors.at[i]->batched)
+            place_batched(b, g->tensors.at[i]);
+        else
+            place_unbatched(b, g->tensors.at[i]);
+    for (int i = 0; i < g->tensors.n; i++) {
+        Tensor *t = g->tensors.at[i];
+        if (t->next && replaces_in_place(b, t)) {
+            b->rows[t->next->id].storage = b->rows[t->id].storage;
+            b->in_place[t->id] = true;
+        }
+    }
+    for (int i = 0; i < g->equations.n; i++) {
+        const Equation *q = g->equations.at[i];
+        const Tensor *from = copied_tensor(q);
+        Place *places = q->out->batched ? b->lanes : b->rows;
+        if (!from || places[q->out->id].storage->kind != STORAGE_WORK ||
+            !same_bytes(q, &places[q->out->id].layout, &places[from->id].layout))
+            continue;
+        places[from->id].storage->wanted |= q->out->wanted;
+        places[q->out->id].storage = places[from->id].storage;
+        b->is_view[i] = true;
+    }
+}

@@ -1,0 +1,95 @@
+/* nest.h -- one kernel while its C is being printed (nest.c, value.c, address.c). */
+#ifndef NNC_NEST_H
+#define NNC_NEST_H
+
+#include "loops/build.h"
+
+/* What a piece of C is. Uniform: the same for all lanes. */
+typedef enum {
+    TYPE_WHOLE,  /* long, uniform */
+    TYPE_TRUTH,  /* a condition of C, uniform */
+    TYPE_FLOAT,  /* float, uniform */
+    TYPE_VECTOR, /* nn_v */
+    TYPE_MASK,   /* nn_m */
+    TYPE_DOUBLE, /* double: everything real in LANE_NONE */
+} Type;
+
+/* An expression of C. `dims`: bit d is set when it depends on tile dimension d. */
+typedef struct Piece {
+    Type type;
+    unsigned dims;
+    const char *text;
+    bool atom; /* needs no parentheses */
+} Piece;
+
+typedef struct Var {
+    const Index *index;
+    const char *name;
+    int dim; /* of the tile, or -1 */
+} Var;
+
+typedef struct Nest {
+    Build *b;
+    const Choice *c;
+    Kernel *k;
+    const char *arg_name[MAX_ARGS];
+    int nvars;
+    Var var[MAX_BOX];
+    int tile[MAX_TILES];            /* steps, in the part of the result being printed: smaller in remainders */
+    const char *step_name[MAX_TILES];
+    int partial;                    /* lanes in use, less than 16 in the last vector of a row */
+    bool doubles;                   /* scalar code */
+    int nkeys;
+    uint32_t key[MAX_NUMBERS];      /* streams of random numbers */
+    Text head;                      /* declarations at the top of the function */
+    Text out;                       /* the function's body */
+    int depth;                      /* of indentation */
+    int ntemps;
+} Nest;
+
+/* --- address.c --- */
+const Var *nest_var(const Nest *n, const Index *i);
+const char *nest_arg(Nest *n, const Place *p, bool writes);
+/* A whole-valued expression as C long. `lane`: name of the variable that counts lanes, or NULL when e must not depend
+ * on the lane. Adds to dims. */
+const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims);
+/* The element of subscripts `at`, counted from the start of the storage. */
+const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *lane, unsigned *dims);
+/* What must hold for a padded load to be inside its storage, or NULL when the halo takes care of it. */
+const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *lane, unsigned *dims);
+bool lane_dependent(const Nest *n, const Expr *e);
+/* Steps of the lane's index are steps of one element: a vector may be loaded or stored at once. */
+bool is_contiguous(const Nest *n, const Place *p, Expr *const *at);
+
+/* --- value.c --- */
+/* The statements that lead to a value: level 0 stands before the loops over the tile, level d + 1 inside those of
+ * dimensions 0..d. Whatever depends on fewer dimensions than its user is computed further out. */
+enum { MAX_TEMPS = 256 };
+typedef struct Scope {
+    Nest *n;
+    Text level[MAX_TILES + 1];
+    int depth;    /* of indentation at level 0 */
+    Piece result; /* what EXPR_RESULT stands for */
+    int nmemo;
+    struct {
+        const Expr *e;
+        Piece piece;
+    } memo[MAX_TEMPS];
+} Scope;
+
+void scope_start(Scope *s, Nest *n, int depth);
+Piece scope_value(Scope *s, const Expr *e);
+Piece scope_as(Scope *s, Piece p, Type type);
+/* p in a variable of its own, at the level where its dimensions are known. */
+Piece scope_keep(Scope *s, Piece p, const char *hint);
+/* a * b + sum, the factors multiplied where they change least. */
+Piece scope_multiply_add(Scope *s, const Expr *product, Piece sum);
+/* Prints the levels, with `last` inside all loops over the tile. */
+void scope_end(Scope *s, const char *last);
+
+const char *float_text(Arena *a, double x);
+
+/* An indented line. */
+void line(Text *t, int depth, const char *format, ...) PRINTF_LIKE(3, 4);
+
+#endif

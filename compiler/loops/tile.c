@@ -1,0 +1,140 @@
+/* tile.c -- the block of results that stays in registers while a reduction runs.
+ *
+ * A tile is one or two indices of the result with a number of steps each. Every load is shared by the elements of
+ * the tile whose indices it does not mention: that is what a tile is for. All pairs are tried, and the one with the
+ * fewest cycles for the whole result wins, remainders included. */
+#include "loops/build.h"
+
+enum { MAX_STEPS = 28 };
+
+/* A load as the tile sees it. */
+typedef struct Need {
+    bool vector;    /* sixteen floats; else one, broadcast */
+    unsigned index; /* bit i: depends on candidate i */
+} Need;
+
+typedef struct Tiling {
+    const Choice *choice;
+    int ncandidates;
+    Index *candidate[MAX_BOX];
+    int nneeds;
+    Need need[MAX_LOADS];
+    double iterations; /* of the reduction, for one element or vector of elements */
+    double ending;     /* cycles to finish one accumulator */
+} Tiling;
+
+static int64_t steps_of(const Choice *c, const Index *x)
+{
+    return c->lane == LANE_AXIS && x == c->lane_index ? blocks_of(x->size) : x->size;
+}
+
+/* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
+ * depend on the inner index stay through one iteration. */
+static double tile_cycles(const Tiling *t, const int *k, const int *steps)
+{
+    double loads = 0, sums = (double)steps[0] * steps[1], held = 0;
+
+    for (int i = 0; i < t->nneeds; i++) {
+        double n = 1, inner = 1;
+        for (int d = 0; d < MAX_TILES; d++)
+            if (k[d] >= 0 && t->need[i].index >> k[d] & 1) {
+                n *= steps[d];
+                inner = d == 1 ? steps[d] : inner;
+            }
+        loads += n * (t->need[i].vector ? 0.8 : 0.45);
+        if (t->need[i].vector)
+            held += n == inner ? inner : 1;
+    }
+    if (sums + held > loops_machine->registers)
+        return 1e30;
+    double work = sums * 0.8 > loads ? sums * 0.8 : loads;
+    if (work < 4)
+        work = 4; /* an addition must finish before the next into the same sum */
+    return (work + 1) * t->iterations + sums * t->ending;
+}
+
+static double pair_cycles(const Tiling *t, const int *k, const int *steps)
+{
+    double total = 0;
+    int64_t size[MAX_TILES], times[MAX_TILES][2];
+    int part[MAX_TILES][2];
+
+    for (int d = 0; d < MAX_TILES; d++) {
+        size[d] = k[d] < 0 ? 1 : steps_of(t->choice, t->candidate[k[d]]);
+        part[d][0] = steps[d];
+        part[d][1] = (int)(size[d] % steps[d]);
+        times[d][0] = size[d] / steps[d];
+        times[d][1] = part[d][1] > 0;
+    }
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++)
+            if (times[0][i] && times[1][j])
+                total += (double)(times[0][i] * times[1][j]) * tile_cycles(t, k, (int[]){part[0][i], part[1][j]});
+    for (int i = 0; i < t->ncandidates; i++)
+        if (i != k[0] && i != k[1])
+            total *= (double)steps_of(t->choice, t->candidate[i]);
+    /* a remainder is a second copy of the code */
+    return total * (1 + 0.02 * (double)(times[0][1] + times[1][1]));
+}
+
+static void tiling_new(Tiling *t, const Choice *c)
+{
+    const Equation *q = c->q;
+    Loads l = loads_of(q->value);
+
+    *t = (Tiling){.choice = c, .iterations = 1, .ending = 2};
+    if (c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM)
+        t->ending = 9;
+    for (int i = 0; i < c->outer; i++)
+        if (!q->box[i]->batch && q->box[i]->size > 1)
+            t->candidate[t->ncandidates++] = q->box[i];
+    for (int i = c->outer; i < q->nbox; i++)
+        t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
+    t->nneeds = l.n;
+    for (int i = 0; i < l.n; i++) {
+        t->need[i].vector = c->lane_index && expr_has_index(l.at[i], c->lane_index);
+        for (int k = 0; k < t->ncandidates; k++)
+            if (expr_has_index(l.at[i], t->candidate[k]))
+                t->need[i].index |= 1u << k;
+    }
+}
+
+/* Steps worth trying: small ones, what divides the size, and what leaves the sixteenth part. */
+static bool worth_trying(int64_t size, int steps)
+{
+    return steps <= size && (size % steps == 0 || steps <= 8 || steps % 4 == 0);
+}
+
+void choose_tile(Choice *c)
+{
+    Tiling t;
+    double best = 1e30;
+
+    if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE || c->flat)
+        return;
+    tiling_new(&t, c);
+    for (int i = 0; i < t.ncandidates; i++)
+        for (int j = i + 1; j <= t.ncandidates; j++) {
+            int k[MAX_TILES] = {i, j < t.ncandidates ? j : -1}; /* the last j is none at all */
+            int64_t m = steps_of(c, t.candidate[i]), n = k[1] < 0 ? 1 : steps_of(c, t.candidate[j]);
+            for (int a = 1; a <= MAX_STEPS && a <= m; a++)
+                for (int b = 1; a * b <= MAX_STEPS && b <= n; b++) {
+                    if (!worth_trying(m, a) || !worth_trying(n, b))
+                        continue;
+                    double cycles = pair_cycles(&t, k, (int[]){a, b});
+                    if (cycles < best * 0.999) {
+                        best = cycles;
+                        c->ntiles = 0;
+                        if (a > 1) {
+                            c->tile_index[c->ntiles] = t.candidate[i];
+                            c->tile[c->ntiles++] = a;
+                        }
+                        if (b > 1) {
+                            c->tile_index[c->ntiles] = t.candidate[j];
+                            c->tile[c->ntiles++] = b;
+                        }
+                    }
+                }
+        }
+    c->cycles = best;
+}

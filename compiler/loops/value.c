@@ -1,0 +1,535 @@
+/* value.c -- expressions as C, on sixteen lanes or on doubles.
+ *
+ * A value that depends on fewer dimensions of the tile than its user becomes a variable (or an array over its own
+ * dimensions) further out, so that every load and every operation is done as rarely as it can be. */
+#include "loops/nest.h"
+
+#include <math.h>
+
+void line(Text *t, int depth, const char *format, ...)
+{
+    va_list args;
+
+    text_print(t, "%*s", 4 * depth, "");
+    va_start(args, format);
+    text_vprint(t, format, args);
+    va_end(args);
+    text_add(t, "\n", 1);
+}
+
+static const char *double_text(Arena *a, double x)
+{
+    if (isnan(x))
+        return "__builtin_nan(\"\")";
+    if (isinf(x))
+        return x > 0 ? "__builtin_inf()" : "-__builtin_inf()";
+    const char *s = number_text(a, x);
+    return strpbrk(s, ".e") ? s : arena_print(a, "%s.0", s);
+}
+
+const char *float_text(Arena *a, double x)
+{
+    if (isnan(x))
+        return "__builtin_nanf(\"\")";
+    if (isinf(x) || fabs(x) > 3.4028234663852886e38)
+        return x > 0 ? "__builtin_inff()" : "-__builtin_inff()";
+    if (x != 0 && fabs(x) < 1.1754943508222875e-38)
+        return arena_print(a, "(float)%s", double_text(a, x)); /* no warning about what is lost */
+    return arena_print(a, "%sf", double_text(a, x));
+}
+
+static Piece piece(Type type, unsigned dims, bool atom, const char *text)
+{
+    return (Piece){type, dims, text, atom};
+}
+
+/* As an operand. */
+static const char *operand(Scope *s, Piece p)
+{
+    return p.atom ? p.text : arena_print(s->n->b->arena, "(%s)", p.text);
+}
+
+/* A constant given as text of a whole number. */
+static bool is_constant(const char *text)
+{
+    size_t digits = strspn(text, "-0123456789");
+    return digits > 0 && !text[digits];
+}
+
+Piece scope_as(Scope *s, Piece p, Type type)
+{
+    Arena *a = s->n->b->arena;
+    const char *x = p.text;
+
+    if (p.type == type)
+        return p;
+    if (type == TYPE_VECTOR) {
+        if (p.type == TYPE_WHOLE)
+            x = arena_print(a, is_constant(x) ? "nn_set(%s.0f)" : "nn_set((float)(%s))", x);
+        else if (p.type == TYPE_TRUTH)
+            x = arena_print(a, "nn_set((%s) ? 1.0f : 0.0f)", x);
+        else
+            x = arena_print(a, p.type == TYPE_FLOAT ? "nn_set(%s)" : p.type == TYPE_MASK ? "nn_num(%s)" : NULL, x);
+        return piece(type, p.dims, true, x);
+    }
+    if (type == TYPE_MASK) {
+        if (p.type == TYPE_TRUTH || p.type == TYPE_WHOLE)
+            return piece(type, p.dims, true, arena_print(a, "nn_seti(-(%s != 0))", operand(s, p)));
+        p = scope_as(s, p, TYPE_VECTOR);
+        return piece(type, p.dims, true, arena_print(a, "nn_ne(%s, nn_set(0.0f))", p.text));
+    }
+    if (type == TYPE_DOUBLE) {
+        if (p.type == TYPE_WHOLE && is_constant(x))
+            return piece(type, p.dims, true, arena_print(a, "%s.0", x));
+        return piece(type, p.dims, true, arena_print(a, "(double)%s", operand(s, p)));
+    }
+    if (type == TYPE_TRUTH)
+        return piece(type, p.dims, false, arena_print(a, "%s != 0", operand(s, p)));
+    bug("a piece of C of the wrong type");
+}
+
+void scope_start(Scope *s, Nest *n, int depth)
+{
+    s->n = n;
+    s->depth = depth;
+    s->nmemo = 0;
+    for (int i = 0; i <= MAX_TILES; i++)
+        s->level[i] = (Text){.arena = n->b->arena};
+}
+
+static void remember(Scope *s, const Expr *e, Piece p)
+{
+    if (s->nmemo == MAX_TEMPS)
+        bug("an expression with more than %d values", MAX_TEMPS);
+    s->memo[s->nmemo].e = e;
+    s->memo[s->nmemo++].piece = p;
+}
+
+static const char *type_name(Type t)
+{
+    static const char *const name[] = {"long", "int", "float", "nn_v", "nn_m", "double"};
+
+    return name[t];
+}
+
+/* The number of loops over the tile around a value of these dimensions when it needs no array, or -1. */
+static int level_of(unsigned dims)
+{
+    int level = 0;
+
+    while (dims >> level & 1)
+        level++;
+    return dims >> level ? -1 : level;
+}
+
+Piece scope_keep(Scope *s, Piece p, const char *hint)
+{
+    Nest *n = s->n;
+    Arena *a = n->b->arena;
+    const char *name = arena_print(a, "%s%d", hint, ++n->ntemps), *type = type_name(p.type);
+    int level = level_of(p.dims);
+
+    if (level >= 0) {
+        line(&s->level[level], s->depth + level, "const %s %s = %s;", type, name, p.text);
+        return piece(p.type, p.dims, true, name);
+    }
+    /* With two dimensions this is the inner one alone: an array. */
+    line(&s->level[0], s->depth, "%s %s[%d];", type, name, n->tile[1]);
+    line(&s->level[0], s->depth, "NN_UNROLL for (int %s = 0; %s < %d; %s++)", n->step_name[1], n->step_name[1],
+         n->tile[1], n->step_name[1]);
+    line(&s->level[0], s->depth + 1, "%s[%s] = %s;", name, n->step_name[1], p.text);
+    return piece(p.type, p.dims, true, arena_print(a, "%s[%s]", name, n->step_name[1]));
+}
+
+void scope_end(Scope *s, const char *last)
+{
+    Nest *n = s->n;
+    int tiles = n->c->ntiles;
+
+    for (int d = 0; d <= tiles; d++) {
+        text_add(&n->out, s->level[d].n ? s->level[d].s : "", s->level[d].n);
+        if (d < tiles)
+            line(&n->out, s->depth + d, "NN_UNROLL for (int %s = 0; %s < %d; %s++) {", n->step_name[d],
+                 n->step_name[d], n->tile[d], n->step_name[d]);
+    }
+    line(&n->out, s->depth + tiles, "%s", last);
+    for (int d = tiles; d-- > 0;)
+        line(&n->out, s->depth + d, "}");
+}
+
+/* --- loads --- */
+
+/* Lane by lane: a vector filled in a loop, at its level. */
+static Piece gathered(Scope *s, const Expr *e, const Place *p)
+{
+    Nest *n = s->n;
+    Arena *a = n->b->arena;
+    unsigned dims = 0;
+    const char *name = nest_arg(n, p, false), *at = address_text(n, p, e->args, "l", &dims);
+    const char *inside = inside_text(n, p, e, "l", &dims);
+    const char *value = arena_print(a, p->layout.integer ? "(float)%s[%s]" : "%s[%s]", name, at);
+    const char *kept = arena_print(a, "%s%d", name, ++n->ntemps);
+    int level = level_of(dims);
+
+    if (inside)
+        value = arena_print(a, "%s ? %s : 0.0f", inside, value);
+    if (level >= 0) {
+        line(&s->level[level], s->depth + level, "nn_v %s = nn_set(0.0f);", kept);
+        line(&s->level[level], s->depth + level, "for (int l = 0; l < %d; l++)", n->partial);
+        line(&s->level[level], s->depth + level + 1, "%s[l] = %s;", kept, value);
+        return piece(TYPE_VECTOR, dims, true, kept);
+    }
+    line(&s->level[0], s->depth, "nn_v %s[%d] = {0};", kept, n->tile[1]);
+    line(&s->level[0], s->depth, "for (int %s = 0; %s < %d; %s++)", n->step_name[1], n->step_name[1], n->tile[1],
+         n->step_name[1]);
+    line(&s->level[0], s->depth + 1, "for (int l = 0; l < %d; l++)", n->partial);
+    line(&s->level[0], s->depth + 2, "%s[%s][l] = %s;", kept, n->step_name[1], value);
+    return piece(TYPE_VECTOR, dims, true, arena_print(a, "%s[%s]", kept, n->step_name[1]));
+}
+
+/* What stands where a padded load is outside. */
+static Piece guarded(Scope *s, Piece p, const char *inside)
+{
+    const char *zero = p.type == TYPE_VECTOR ? "nn_set(0.0f)" : p.type == TYPE_FLOAT ? "0.0f" : p.type == TYPE_DOUBLE ? "0.0" : "0";
+
+    if (!inside)
+        return p;
+    return piece(p.type, p.dims, false, arena_print(s->n->b->arena, "%s ? %s : %s", inside, p.text, zero));
+}
+
+static Piece load(Scope *s, const Expr *e)
+{
+    Nest *n = s->n;
+    Arena *a = n->b->arena;
+    const Place *p = place_read(n->b, n->c, e);
+    const char *name = nest_arg(n, p, false), *text;
+    bool varies = lane_dependent(n, e) || (n->c->flat && e->nargs > 0), integer = p->layout.integer;
+    unsigned dims = 0;
+
+    if (p->layout.order == ORDER_DOUBLE) {
+        if (n->doubles)
+            return piece(TYPE_DOUBLE, 0, true, arena_print(a, "%s[0]", name));
+        return piece(TYPE_FLOAT, 0, true, arena_print(a, "(float)%s[0]", name));
+    }
+    if (!varies) {
+        const char *at = address_text(n, p, e->args, NULL, &dims), *inside = inside_text(n, p, e, NULL, &dims);
+        Type type = integer ? TYPE_WHOLE : n->doubles ? TYPE_DOUBLE : TYPE_FLOAT;
+        text = arena_print(a, integer ? "(long)%s[%s]" : n->doubles ? "(double)%s[%s]" : "%s[%s]", name, at);
+        return scope_keep(s, guarded(s, piece(type, dims, false, text), inside), name);
+    }
+    bool uniform_bounds = true;
+    for (int i = 0; e->padded && i < e->nargs; i++)
+        uniform_bounds = uniform_bounds && (!lane_dependent(n, e->args[i]) || is_batch(e->args[i]));
+    if (!is_contiguous(n, p, e->args) || !uniform_bounds || (integer && n->partial < LANES))
+        return gathered(s, e, p);
+    const char *at = address_text(n, p, e->args, NULL, &dims), *inside = inside_text(n, p, e, NULL, &dims);
+    if (integer)
+        text = arena_print(a, "nn_float(nn_loadi(%s + %s))", name, at);
+    else if (n->partial < LANES)
+        text = arena_print(a, "nn_load_first(%s + %s, %d)", name, at, n->partial);
+    else
+        text = arena_print(a, "nn_load(%s + %s)", name, at);
+    return scope_keep(s, guarded(s, piece(TYPE_VECTOR, dims, false, text), inside), name);
+}
+
+/* --- indices, random numbers --- */
+
+/* The whole-valued e on lanes, as nn_i: its value in lane 0 and its step from lane to lane. */
+static const char *lanes_text(Scope *s, const Expr *e, unsigned *dims)
+{
+    Nest *n = s->n;
+    Arena *a = n->b->arena;
+    Affine f;
+    int64_t step = 0;
+
+    if (n->c->flat)
+        return arena_print(a, "nn_iota() + nn_seti((int32_t)%s)", n->step_name[0]);
+    if (!expr_affine(e, &f))
+        return NULL;
+    for (int k = 0; k < f.n; k++)
+        if (f.index[k] == n->c->lane_index)
+            step = f.coef[k];
+    const char *base = whole_text(n, e, NULL, dims);
+    if (step == 0)
+        return arena_print(a, "nn_seti((int32_t)%s)", base);
+    if (step == 1)
+        return arena_print(a, "nn_iota() + nn_seti((int32_t)%s)", base);
+    return arena_print(a, "nn_iota() * %lld + nn_seti((int32_t)%s)", (long long)step, base);
+}
+
+static Piece index_value(Scope *s, const Expr *e)
+{
+    unsigned dims = 0;
+
+    if (lane_dependent(s->n, e)) {
+        const char *text = lanes_text(s, e, &dims);
+        return scope_keep(s, piece(TYPE_VECTOR, dims, true, arena_print(s->n->b->arena, "nn_float(%s)", text)),
+                          e->index->name[0] ? "index" : "at");
+    }
+    const char *text = whole_text(s->n, e, NULL, &dims);
+    return piece(TYPE_WHOLE, dims, true, text);
+}
+
+/* The key of a stream, a variable at the top of the function: the stream is a number given to the kernel. */
+static int key_of(Nest *n, uint32_t stream)
+{
+    Graph *g = n->b->graph;
+    Tensor *seed = graph_scalar(g, "seed"), *steps = graph_scalar(g, "steps");
+    int i = 0;
+
+    while (i < n->nkeys && n->key[i] != stream)
+        i++;
+    if (i < n->nkeys)
+        return i;
+    if (i == MAX_NUMBERS)
+        bug("more than %d streams of random numbers in one equation", MAX_NUMBERS);
+    n->key[n->nkeys++] = stream;
+    n->k->number[n->k->nnumbers++] = stream;
+    line(&n->head, 1, "const uint32_t key%d = nn_random_key((uint64_t)%s[0], (uint64_t)%s[0], stream%d);", i,
+         nest_arg(n, &n->b->rows[seed->id], false), nest_arg(n, &n->b->rows[steps->id], false), i);
+    return i;
+}
+
+static Piece random_value(Scope *s, const Expr *e)
+{
+    Nest *n = s->n;
+    Arena *a = n->b->arena;
+    unsigned dims = 0;
+    int key = key_of(n, (uint32_t)e->number);
+
+    if (n->doubles)
+        return piece(TYPE_DOUBLE, dims, true,
+                     arena_print(a, "(double)nn_random(key%d, (uint32_t)%s)", key,
+                                 whole_text(n, e->args[0], NULL, &dims)));
+    const char *counter = lanes_text(s, e->args[0], &dims);
+    if (!counter)
+        bug("a random number whose counter is not affine");
+    return scope_keep(s, piece(TYPE_VECTOR, dims, true, arena_print(a, "nn_random_v(key%d, %s)", key, counter)),
+                      "random");
+}
+
+/* --- operations --- */
+
+/* The table's text with operands put in. */
+static Piece from_table(Scope *s, const Op *op, const Piece *x)
+{
+    Text t = {.arena = s->n->b->arena};
+    const char *form = s->n->doubles ? op->c_scalar : op->c_vector;
+    unsigned dims = 0;
+    Type type = s->n->doubles ? (op->condition ? TYPE_TRUTH : TYPE_DOUBLE) : op->condition ? TYPE_MASK : TYPE_VECTOR;
+
+    for (int i = 0; i < op->arity; i++)
+        dims |= x[i].dims;
+    for (const char *f = form; *f; f++)
+        if (*f == '%' && f[1] >= 'a' && f[1] <= 'c')
+            text_print(&t, "%s", operand(s, x[*++f - 'a']));
+        else
+            text_add(&t, f, 1);
+    bool call = form[0] == 'n' || (form[0] >= 'a' && form[0] <= 'z' && strchr(form, '('));
+    return piece(type, dims, call && form[strlen(form) - 1] == ')' && !strstr(form, ") "), t.s);
+}
+
+static bool all_whole(const Expr *e, const Piece *x)
+{
+    switch (e->op->id) {
+    case OP_add: case OP_sub: case OP_mul: case OP_neg: case OP_idiv: case OP_mod: case OP_max: case OP_min:
+    case OP_lt: case OP_le: case OP_gt: case OP_ge: case OP_eq: case OP_ne: case OP_and: case OP_or: case OP_not:
+    case OP_abs:
+        break;
+    default: return false;
+    }
+    for (int i = 0; i < e->nargs; i++)
+        if (x[i].type != TYPE_WHOLE && x[i].type != TYPE_TRUTH)
+            return false;
+    return true;
+}
+
+/* Logic on conditions of C. */
+static Piece truth_op(Scope *s, const Expr *e, const Piece *x)
+{
+    Arena *a = s->n->b->arena;
+    Piece p = scope_as(s, x[0], TYPE_TRUTH), q = e->nargs > 1 ? scope_as(s, x[1], TYPE_TRUTH) : p;
+    unsigned dims = p.dims | q.dims;
+
+    if (e->op->id == OP_not)
+        return piece(TYPE_TRUTH, dims, true, arena_print(a, "!%s", operand(s, p)));
+    return piece(TYPE_TRUTH, dims, false,
+                 arena_print(a, e->op->id == OP_and ? "%s && %s" : "%s || %s", operand(s, p), operand(s, q)));
+}
+
+/* `b < count` when the samples are walked one by one: the loop ends there. */
+static bool always_true(const Nest *n, const Expr *e)
+{
+    return expr_is(e, OP_lt) && is_batch(e->args[0]) && e->args[1]->kind == EXPR_LOAD &&
+           e->args[1]->tensor->role == ROLE_SCALAR && strcmp(e->args[1]->tensor->name, "count") == 0 &&
+           n->c->lane != LANE_SAMPLES && n->c->lane != LANE_SAMPLES_SUM;
+}
+
+/* Operands of different dimensions: the ones that change less are computed further out. */
+static void hoist_operands(Scope *s, int count, Piece *x)
+{
+    unsigned all = 0;
+
+    for (int i = 0; i < count; i++)
+        all |= x[i].dims;
+    for (int i = 0; i < count; i++)
+        if (x[i].dims != all && !x[i].atom)
+            x[i] = scope_keep(s, x[i], "t");
+}
+
+static Piece choice(Scope *s, const Piece *x)
+{
+    Arena *a = s->n->b->arena;
+    Piece y[3] = {x[0], x[1], x[2]};
+    Type type = s->n->doubles ? TYPE_DOUBLE : TYPE_VECTOR;
+
+    if (x[1].type == x[2].type && (x[1].type == TYPE_WHOLE || x[1].type == TYPE_FLOAT))
+        type = x[1].type;
+    if (y[0].type == TYPE_WHOLE)
+        y[0] = scope_as(s, y[0], TYPE_TRUTH);
+    if (y[0].type != TYPE_TRUTH) {
+        y[0] = scope_as(s, y[0], TYPE_MASK);
+        type = TYPE_VECTOR;
+    }
+    y[1] = scope_as(s, y[1], type);
+    y[2] = scope_as(s, y[2], type);
+    hoist_operands(s, 3, y);
+    unsigned dims = y[0].dims | y[1].dims | y[2].dims;
+    if (y[0].type == TYPE_MASK)
+        return piece(type, dims, true, arena_print(a, "nn_select(%s, %s, %s)", y[0].text, y[1].text, y[2].text));
+    return piece(type, dims, false,
+                 arena_print(a, "%s ? %s : %s", operand(s, y[0]), operand(s, y[1]), operand(s, y[2])));
+}
+
+static Piece operation(Scope *s, const Expr *e)
+{
+    Nest *n = s->n;
+    Piece x[3];
+    unsigned dims = 0;
+
+    if (e->op->id == OP_detach)
+        return scope_value(s, e->args[0]);
+    if (always_true(n, e))
+        return piece(TYPE_TRUTH, 0, true, "1");
+    if (e->op->id == OP_select && always_true(n, e->args[0]))
+        return scope_value(s, e->args[1]);
+    for (int i = 0; i < e->nargs; i++)
+        x[i] = scope_value(s, e->args[i]);
+    if (e->op->id == OP_select)
+        return choice(s, x);
+    if (all_whole(e, x)) {
+        if (e->op->id == OP_and || e->op->id == OP_or || e->op->id == OP_not)
+            return truth_op(s, e, x);
+        if (expr_whole(e)) {
+            const char *text = whole_text(n, e, NULL, &dims);
+            return piece(e->op->condition ? TYPE_TRUTH : TYPE_WHOLE, dims, true, text);
+        }
+    }
+    bool logic = e->op->id == OP_and || e->op->id == OP_or || e->op->id == OP_not;
+    for (int i = 0; i < e->nargs; i++)
+        x[i] = scope_as(s, x[i], n->doubles ? (logic ? TYPE_TRUTH : TYPE_DOUBLE) : logic ? TYPE_MASK : TYPE_VECTOR);
+    hoist_operands(s, e->nargs, x);
+    return from_table(s, e->op, x);
+}
+
+static Piece value(Scope *s, const Expr *e)
+{
+    Nest *n = s->n;
+
+    switch (e->kind) {
+    case EXPR_NUMBER:
+        if (expr_whole(e) && fabs(e->number) < 1e9 && !(e->number == 0 && signbit(e->number)))
+            return piece(TYPE_WHOLE, 0, true, arena_print(n->b->arena, "%lld", (long long)e->number));
+        if (n->doubles)
+            return piece(TYPE_DOUBLE, 0, e->number >= 0, double_text(n->b->arena, e->number));
+        return piece(TYPE_FLOAT, 0, true, float_text(n->b->arena, e->number));
+    case EXPR_INDEX: return index_value(s, e);
+    case EXPR_LOAD: return load(s, e);
+    case EXPR_OP: return operation(s, e);
+    case EXPR_RESULT: return s->result;
+    case EXPR_RANDOM: return random_value(s, e);
+    }
+    bug("an expression of no kind");
+}
+
+Piece scope_value(Scope *s, const Expr *e)
+{
+    for (int i = 0; i < s->nmemo; i++)
+        if (s->memo[i].e == e || (e->kind == EXPR_LOAD && expr_same(s->memo[i].e, e)))
+            return s->memo[i].piece;
+    Piece p = value(s, e);
+    /* Shared nodes are met again: worth a variable, unless it is one already. */
+    if (e->kind == EXPR_OP && e->slot > 1 && !p.atom)
+        p = scope_keep(s, p, "t");
+    if (e->kind != EXPR_NUMBER && e->kind != EXPR_RESULT)
+        remember(s, e, p);
+    return p;
+}
+
+/* --- products --- */
+
+enum { MAX_FACTORS = 16 };
+
+static void factors_of(Scope *s, const Expr *e, int *n, Piece *x)
+{
+    if (expr_is(e, OP_mul) && *n < MAX_FACTORS - 1) {
+        factors_of(s, e->args[0], n, x);
+        factors_of(s, e->args[1], n, x);
+        return;
+    }
+    x[(*n)++] = scope_value(s, e);
+}
+
+static Piece multiplied(Scope *s, Piece p, Piece q)
+{
+    Piece x[2] = {scope_as(s, p, TYPE_VECTOR), scope_as(s, q, TYPE_VECTOR)};
+
+    return from_table(s, op_at(OP_mul), x);
+}
+
+/* Factors of equal dimensions first, then those that are part of another's, until two are left. */
+static int merge_factors(Scope *s, int n, Piece *x)
+{
+    while (n > 2) {
+        int best = 0, with = 1;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++) {
+                bool part = i != j && (x[i].dims & x[j].dims) == x[i].dims;
+                if (part && (x[best].dims & x[with].dims) != x[best].dims) {
+                    best = i;
+                    with = j;
+                } else if (part && x[i].dims == x[j].dims && x[best].dims != x[with].dims) {
+                    best = i;
+                    with = j;
+                }
+            }
+        int keep = best < with ? best : with, drop = best < with ? with : best;
+        x[keep] = multiplied(s, x[keep], x[drop]);
+        memmove(&x[drop], &x[drop + 1], sizeof *x * (size_t)(n - drop - 1));
+        n--;
+    }
+    return n;
+}
+
+Piece scope_multiply_add(Scope *s, const Expr *product, Piece sum)
+{
+    Piece x[MAX_FACTORS];
+    int n = 0;
+    Arena *a = s->n->b->arena;
+
+    factors_of(s, product, &n, x);
+    n = merge_factors(s, n, x);
+    hoist_operands(s, n, x);
+    if (x[1].type == TYPE_FLOAT) {
+        Piece swap = x[0];
+        x[0] = x[1];
+        x[1] = swap;
+    }
+    if (x[0].type != TYPE_FLOAT)
+        x[0] = scope_as(s, x[0], TYPE_VECTOR);
+    x[1] = scope_as(s, x[1], TYPE_VECTOR);
+    hoist_operands(s, 2, x);
+    return piece(TYPE_VECTOR, x[0].dims | x[1].dims | sum.dims, true,
+                 arena_print(a, x[0].type == TYPE_FLOAT ? "nn_fmas(%s, %s, %s)" : "nn_fma(%s, %s, %s)", x[0].text,
+                             x[1].text, sum.text));
+}
