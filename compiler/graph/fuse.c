@@ -38,13 +38,31 @@ typedef struct Reading {
     int reader;
 } Reading;
 
+static int find_reader(const Places *places, int reader)
+{
+    for (int i = 0; i < places->n; i++)
+        if (places->at[i] == reader)
+            return i;
+    return -1;
+}
+
 static void note_reader(const Expr *load, void *user)
 {
     const Reading *r = user;
     Places *places = &r->f->readers[load->tensor->id];
 
-    if (!places->n || places->at[places->n - 1] != r->reader)
+    if (find_reader(places, r->reader) < 0)
         PUSH(r->f->arena, *places, r->reader);
+}
+
+static void drop_reader(const Expr *load, void *user)
+{
+    const Reading *r = user;
+    Places *places = &r->f->readers[load->tensor->id];
+    int i = find_reader(places, r->reader);
+
+    if (i >= 0)
+        places->at[i] = places->at[--places->n];
 }
 
 static void note_equations(Fuse *f)
@@ -57,6 +75,16 @@ static void note_equations(Fuse *f)
         f->position[q->out->id] = i;
         equation_loads(q, note_reader, &(Reading){f, i});
     }
+}
+
+static void remove_equation(Fuse *f, int i)
+{
+    Equation *q = f->g->equations.at[i];
+
+    equation_loads(q, drop_reader, &(Reading){f, i});
+    f->maker[q->out->id] = NULL;
+    f->g->equations.at[i] = NULL;
+    f->changed = true;
 }
 
 /* --- how often, and how --- */
@@ -231,6 +259,7 @@ static void inline_everywhere(Fuse *f, Equation *p)
             q->tail = expr_inline(f->arena, q->tail, by_id);
         equation_loads(p, note_reader, &(Reading){f, readers->at[i]});
     }
+    remove_equation(f, f->position[p->out->id]);
 }
 
 /* --- a map taken over by the equation it reads --- */
@@ -262,22 +291,7 @@ static bool may_absorb(const Fuse *f, const Equation *p, const Equation *q)
            point_for_point(p, q) && !overwrites_operand(f, p, q) && fits(p, q);
 }
 
-typedef struct Candidates {
-    const Fuse *f;
-    const Equation *reader;
-    Equation *best;
-} Candidates;
-
-static void see_candidate(const Expr *load, void *user)
-{
-    Candidates *c = user;
-    Equation *p = c->f->maker[load->tensor->id];
-
-    /* Of several the last one made: the others are there already when it runs. */
-    if (p && p != c->best && (!c->best || c->f->position[p->out->id] > c->f->position[c->best->out->id]))
-        c->best = p;
-}
-
+/* Of several the last one made: what the others make is there already when it runs. */
 static Equation *find_absorber(const Fuse *f, const Equation *q)
 {
     Streams s = {.least = 0};
@@ -341,13 +355,19 @@ static void absorb(Fuse *f, const Equation *p, Equation *q)
 
 /* --- the sweep --- */
 
-static void remove_equation(Fuse *f, const Equation *p)
+static void fuse_equation(Fuse *f, int i)
 {
-    int i = f->position[p->out->id];
+    Equation *q = f->g->equations.at[i], *p;
 
-    f->g->equations.at[i] = NULL;
-    f->maker[p->out->id] = NULL;
-    f->changed = true;
+    while ((p = find_absorber(f, q))) {
+        int from = f->position[p->out->id];
+        absorb(f, p, q);
+        remove_equation(f, from);
+        equation_loads(q, note_reader, &(Reading){f, i});
+        drop_reader(&(Expr){.tensor = p->out}, &(Reading){f, i});
+    }
+    if (worth_inlining(f, q))
+        inline_everywhere(f, q);
 }
 
 static void close_gaps(Graph *g)
@@ -358,4 +378,36 @@ static void close_gaps(Graph *g)
         if (g->equations.at[i])
             g->equations.at[n++] = g->equations.at[i];
     g->equations.n = n;
+}
+
+void graph_fuse(Graph *g)
+{
+    Arena *a = g->arena;
+    int n = g->tensors.n;
+    Fuse f = {.g = g,
+              .arena = a,
+              .maker = NEW_ARRAY(a, Equation *, n),
+              .position = NEW_ARRAY(a, int, n),
+              .readers = NEW_ARRAY(a, Places, n),
+              .kept = NEW_ARRAY(a, bool, n),
+              .next_of = NEW_ARRAY(a, Tensor *, n)};
+
+    for (int i = 0; i < n; i++) {
+        Tensor *t = g->tensors.at[i];
+        f.kept[i] |= t->wanted;
+        if (t->next) {
+            f.kept[t->next->id] = true;
+            f.next_of[t->next->id] = t;
+        }
+    }
+    graph_drop_dead(g); /* a reader that nobody wants would keep things apart */
+    do {
+        f.changed = false;
+        note_equations(&f);
+        for (int i = 0; i < g->equations.n; i++)
+            if (g->equations.at[i])
+                fuse_equation(&f, i);
+        close_gaps(g);
+    } while (f.changed);
+    graph_order(g);
 }

@@ -61,25 +61,50 @@ static bool guarded(const Expr *e, Expr **x, Expr **y)
     return !*x || !*y;
 }
 
+/* e = coefficient * rest */
+static double coefficient(Expr *e, Expr **rest)
+{
+    bool product = expr_is(e, OP_mul) && e->args[0]->kind == EXPR_NUMBER;
+
+    *rest = product ? e->args[1] : expr_is(e, OP_neg) ? e->args[0] : e;
+    return product ? e->args[0]->number : expr_is(e, OP_neg) ? -1 : 1;
+}
+
+/* k * e with all constants in one, in front; NULL is zero. */
+static Expr *scaled(Arena *a, double k, Expr *e)
+{
+    Expr *rest, *x, *y;
+
+    if (!e || k == 0)
+        return NULL;
+    k *= coefficient(e, &rest);
+    if (guarded(rest, &x, &y))
+        return choose(a, rest->args[0], scaled(a, k, x), scaled(a, k, y));
+    if (expr_is(rest, OP_div) && rest->args[0]->kind == EXPR_NUMBER)
+        return apply(a, OP_div, expr_number(a, k * rest->args[0]->number), rest->args[1]);
+    return apply(a, OP_mul, expr_number(a, k), rest);
+}
+
 /* g * d; NULL is zero. */
 static Expr *times(Arena *a, Expr *g, Expr *d)
 {
     Expr *x, *y;
 
-    if (!g || !d || expr_is_number(d, 0))
+    if (!g || !d)
         return NULL;
+    if (g->kind == EXPR_NUMBER || d->kind == EXPR_NUMBER)
+        return g->kind == EXPR_NUMBER ? scaled(a, g->number, d) : scaled(a, d->number, g);
     if (guarded(g, &x, &y))
         return choose(a, g->args[0], times(a, x, d), times(a, y, d));
     if (guarded(d, &x, &y))
         return choose(a, d->args[0], times(a, g, x), times(a, g, y));
     if (expr_is_condition(d))
         return choose(a, d, g, NULL);
-    if (expr_is(d, OP_neg))
-        return apply(a, OP_neg, times(a, g, d->args[0]), NULL);
-    if (expr_is(g, OP_neg))
-        return apply(a, OP_neg, times(a, g->args[0], d), NULL);
-    if (expr_is(d, OP_div) && expr_is_number(d->args[0], 1))
-        return apply(a, OP_div, g, d->args[1]);
+    double k = coefficient(g, &x) * coefficient(d, &y);
+    if (k != 1)
+        return scaled(a, k, times(a, x, y));
+    if (expr_is(d, OP_div) && d->args[0]->kind == EXPR_NUMBER)
+        return apply(a, OP_div, scaled(a, d->args[0]->number, g), d->args[1]);
     return apply(a, OP_mul, g, d);
 }
 
@@ -90,14 +115,15 @@ static Expr *plus(Arena *a, Expr *p, Expr *q)
 
     if (!p || !q)
         return p ? p : q;
-    if (expr_same(p, q))
-        return times(a, p, expr_number(a, 2));
+    double kp = coefficient(p, &px), kq = coefficient(q, &qx);
+    if (expr_same(px, qx))
+        return scaled(a, kp + kq, px);
+    if (kq < 0)
+        return apply(a, OP_sub, p, scaled(a, -kq, qx));
+    if (kp < 0)
+        return apply(a, OP_sub, q, scaled(a, -kp, px));
     if (guarded(p, &px, &py) && guarded(q, &qx, &qy) && expr_same(p->args[0], q->args[0]))
         return choose(a, p->args[0], plus(a, px, qx), plus(a, py, qy));
-    if (expr_is(q, OP_neg))
-        return apply(a, OP_sub, p, q->args[0]);
-    if (expr_is(p, OP_neg))
-        return apply(a, OP_sub, q, p->args[0]);
     return apply(a, OP_add, p, q);
 }
 
