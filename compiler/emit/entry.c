@@ -91,9 +91,9 @@ static void print_eval(Text *t, const Program *p)
                prefix, prefix, prefix, up(t, p), up(t, p));
     print_field_checks(t, p, "batch->", true);
     text_print(t,
-               "    double total = scalars[%d];\n    scalars[%d] = n; /* count */\n    scalars[%d] = n; /* total */\n"
-               "    %s_run_eval(ctx, batch, n);\n    scalars[%d] = total;\n    return %s_OK;\n}\n\n",
-               scalar_position("total"), scalar_position("count"), scalar_position("total"), prefix, scalar_position("total"), up(t, p));
+               "    scalars[%d] = n; /* count */\n    scalars[%d] = n; /* total */\n"
+               "    %s_run_eval(ctx, batch, n);\n    scalars[%d] = 0; /* the next step is its own */\n    return %s_OK;\n}\n\n",
+               scalar_position("count"), scalar_position("total"), prefix, scalar_position("total"), up(t, p));
 }
 
 static void print_metrics(Text *t, const Program *p, const Plan *plan)

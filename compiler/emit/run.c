@@ -13,6 +13,7 @@ typedef struct Runner {
     GraphKind kind;
     const char *prefix;
     const char **names; /* by storage id: the variable that points at it */
+    bool *used;         /* by storage id: some kernel takes it */
     const Storage *loss; /* step: looked at before the first phase that writes what is kept */
     bool parallel;
 } Runner;
@@ -148,26 +149,22 @@ static void print_place(Text *t, const Runner *r, const Storage *s)
     }
 }
 
-static bool is_used(const Loops *l, const Storage *s)
+static bool *used_storages(Arena *a, const Loops *l)
 {
+    bool *used = NEW_ARRAY(a, bool, l->storages.n + 1);
+
     for (int i = 0; i < l->kernels.n; i++)
         for (int j = 0; j < l->kernels.at[i]->nargs; j++)
-            if (l->kernels.at[i]->arg[j] == s)
-                return true;
-    return false;
+            used[l->kernels.at[i]->arg[j]->id] = true;
+    return used;
 }
 
 static void print_pointers(Text *t, const Runner *r)
 {
-    bool *used = NEW_ARRAY(t->arena, bool, r->loops->storages.n + 1);
-
-    for (int i = 0; i < r->loops->kernels.n; i++)
-        for (int j = 0; j < r->loops->kernels.at[i]->nargs; j++)
-            used[r->loops->kernels.at[i]->arg[j]->id] = true;
     for (int i = 0; i < r->loops->storages.n; i++) {
         const Storage *s = r->loops->storages.at[i];
         /* The caller's own arguments need no second name. */
-        if (!used[s->id] || (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT)))
+        if (!r->used[s->id] || (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT)))
             continue;
         Text line = {.arena = t->arena};
         text_print(&line, "    %s%s *const %s = ", is_constant(r, s) ? "const " : "", element_type(s), r->names[s->id]);
@@ -325,10 +322,10 @@ static void print_phases(Text *t, Runner *r)
 
 /* --- the function --- */
 
-static bool uses_kind(const Loops *l, StorageKind kind)
+static bool uses_kind(const Runner *r, StorageKind kind)
 {
-    for (int i = 0; i < l->storages.n; i++)
-        if (l->storages.at[i]->kind == kind && is_used(l, l->storages.at[i]))
+    for (int i = 0; i < r->loops->storages.n; i++)
+        if (r->loops->storages.at[i]->kind == kind && r->used[r->loops->storages.at[i]->id])
             return true;
     return false;
 }
@@ -366,9 +363,9 @@ static void print_locals(Text *t, const Runner *r)
 
     for (int i = 0; i < r->loops->kernels.n; i++)
         takes_n |= r->loops->kernels.at[i]->takes_n;
-    if (!of_samples(r->kind) && uses_kind(r->loops, STORAGE_WORK))
+    if (!of_samples(r->kind) && uses_kind(r, STORAGE_WORK))
         text_print(t, "    unsigned char *const work = context + %lld;\n", (long long)r->plan->work_offset);
-    if (uses_kind(r->loops, STORAGE_SCALAR)) {
+    if (uses_kind(r, STORAGE_SCALAR)) {
         if (of_samples(r->kind))
             text_print(t, "    const double scalars[%d] = {(double)n, (double)n, 1};\n", SCALAR_COUNT);
         else
@@ -381,14 +378,14 @@ static void print_locals(Text *t, const Runner *r)
         text_print(t, "    const long blocks = (n + %d) / %d; /* of sixteen samples */\n", LANES - 1, LANES);
     /* Not every graph looks at all it may look at. */
     if (of_samples(r->kind)) {
-        if (!uses_kind(r->loops, STORAGE_KEPT))
+        if (!uses_kind(r, STORAGE_KEPT))
             text_print(t, "    (void)context;\n");
-        if (!uses_kind(r->loops, STORAGE_WORK))
+        if (!uses_kind(r, STORAGE_WORK))
             text_print(t, "    (void)work;\n");
         for (int i = 0; i < r->program->fields.n; i++)
             if (!r->program->fields.at[i].label)
                 text_print(t, "    (void)%s;\n", field_names(r->program)[i]);
-    } else if (n && !uses_kind(r->loops, STORAGE_FIELD))
+    } else if (n && !uses_kind(r, STORAGE_FIELD))
         text_print(t, "    (void)batch;\n");
     if (n && !takes_n)
         text_print(t, "    (void)n;\n");
@@ -400,6 +397,7 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 
     r.prefix = emit_prefix(t->arena, p);
     r.names = storage_names(t->arena, r.loops);
+    r.used = used_storages(t->arena, r.loops);
     r.parallel = r.loops->threads > 1;
     if (kind == GRAPH_STEP)
         r.loss = loops_storage(r.loops, "loss");
