@@ -26,7 +26,7 @@ RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
-.PHONY: all check demo bench soak clean unit setup
+.PHONY: all check demo bench soak clean unit numeric setup
 
 all: $B/nnc $B/libnn.a
 
@@ -75,6 +75,15 @@ $B/tests/%: tests/unit/%.c $(PARTS) $B/libnn.a
 
 unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done
+
+# The library against PyTorch's stored results and against finite differences, in double.
+NUMERIC := tests/numeric/numeric.c tests/numeric/cases.c
+$B/tests/numeric/numeric: $(NUMERIC) tests/numeric/cases.h $(PARTS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -o $@ $(NUMERIC) $(PARTS) -lm
+
+numeric: $B/tests/numeric/numeric
+	$<
 
 clean:
 	rm -rf $B

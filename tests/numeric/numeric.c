@@ -1,0 +1,566 @@
+/* numeric.c -- every definition of the library against PyTorch (tests/numeric/golden) and against finite differences.
+ *
+ *     build/tests/numeric [-v] [FILE or 'case name' or part of an expression ...]
+ *
+ * For each case a tiny .nn source is written around its expression, checked, and run by the interpreter in double.
+ * Outputs, gradients, updated states, weights after each step, rates and metrics must agree to 1e-10 of the
+ * largest element; derived gradients must agree with central differences to 1e-6. The batch of the graph is larger than
+ * that of the case: what is not there must not matter. */
+#include "cases.h"
+#include "check/check.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int passed, failed;
+static bool verbose;
+
+/* What params and states hold between runs of several graphs, by name. */
+typedef struct Cell {
+    const char *name;
+    int64_t n;
+    double *v;
+} Cell;
+typedef LIST(Cell) Store;
+
+typedef struct Test {
+    Arena *arena;
+    const Case *c;
+    Text source, news;
+    Program *program;
+    Store store;
+    bool bad;
+} Test;
+
+static void fail(Test *t, const char *format, ...) PRINTF_LIKE(2, 3);
+static void fail(Test *t, const char *format, ...)
+{
+    va_list args;
+
+    if (!t->bad)
+        printf("FAIL %s: %s\n", t->c->name, t->c->expr);
+    t->bad = true;
+    printf("     ");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+}
+
+static bool build(Test *t)
+{
+    diag_reset();
+    diag_to(&t->news);
+    int file = source_add(arena_print(t->arena, "%s.nn", t->c->name), t->source.s, t->source.n, false);
+    Node *tree = parse(t->arena, file);
+    if (error_count() == 0)
+        t->program = check(t->arena, tree, NULL, 0);
+    if (error_count() > 0 || !t->program) {
+        fail(t, "does not compile:\n%s\n%s", t->source.s, t->news.s ? t->news.s : "");
+        return false;
+    }
+    return true;
+}
+
+/* --- comparing --- */
+
+static double largest(int64_t n, const double *v)
+{
+    double m = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        m = fabs(v[i]) > m ? fabs(v[i]) : m;
+    return m;
+}
+
+static void compare(Test *t, const char *what, int64_t n, const double *is, const double *want, double tolerance)
+{
+    double scale = fmax(largest(n, want), 1e-30), worst = 0;
+    int64_t at = -1;
+
+    for (int64_t i = 0; i < n; i++) {
+        double error = is[i] == want[i] ? 0 : fabs(is[i] - want[i]) / scale;
+        if (!(error <= worst)) {
+            worst = isnan(error) ? (double)INFINITY : error;
+            at = i;
+        }
+    }
+    if (!(worst <= tolerance))
+        fail(t, "%s: element %lld of %lld is %.17g, not %.17g (error %.2g of the largest)", what, (long long)at,
+             (long long)n, is[at], want[at], worst);
+}
+
+/* --- runs --- */
+
+static Cell *cell_find(Test *t, const char *name)
+{
+    for (int i = 0; i < t->store.n; i++)
+        if (strcmp(t->store.at[i].name, name) == 0)
+            return &t->store.at[i];
+    return NULL;
+}
+
+static Cell *cell_get(Test *t, const char *name, int64_t n)
+{
+    Cell *c = cell_find(t, name);
+
+    if (!c) {
+        PUSH(t->arena, t->store, ((Cell){name, n, NEW_ARRAY(t->arena, double, n)}));
+        c = &t->store.at[t->store.n - 1];
+    }
+    return c;
+}
+
+static void set_scalar(Run *r, const char *name, double x)
+{
+    Tensor *s = graph_find(r->graph, name);
+
+    if (s && s->role == ROLE_SCALAR)
+        r->data[s->id][0] = x;
+}
+
+static void clock_set(Run *r, double count, double total)
+{
+    static const struct { const char *name; double x; } rows[] = {
+        {"last", 1}, {"steps", 1}, {"epoch", 1}, {"steps_per_epoch", 10}, {"total_steps", 100}, {"base_lr", 1},
+        {"seed", 1},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        set_scalar(r, rows[i].name, rows[i].x);
+    set_scalar(r, "count", count);
+    set_scalar(r, "total", total);
+    set_scalar(r, "valid_loss", INFINITY);
+}
+
+/* Parameters and states of a run, from the store; and back, as they are after it. */
+static void run_load(Test *t, Run *r)
+{
+    for (int i = 0; i < r->graph->tensors.n; i++) {
+        Tensor *x = r->graph->tensors.at[i];
+        if (x->role == ROLE_PARAM || x->role == ROLE_STATE) {
+            const Cell *c = cell_get(t, x->name, tensor_count(x));
+            memcpy(r->data[x->id], c->v, sizeof(double) * (size_t)c->n);
+        }
+    }
+}
+
+static void run_save(Test *t, Run *r)
+{
+    for (int i = 0; i < r->graph->tensors.n; i++) {
+        Tensor *x = r->graph->tensors.at[i];
+        if ((x->role == ROLE_PARAM || x->role == ROLE_STATE) && x->next) {
+            const Cell *c = cell_get(t, x->name, tensor_count(x));
+            memcpy(c->v, r->data[x->next->id], sizeof(double) * (size_t)c->n);
+        }
+    }
+}
+
+/* Initial values of everything kept: graph init, then the case's own. */
+static void store_init(Test *t)
+{
+    const Graph *g = t->program->init;
+
+    if (g) {
+        Run *r = run_new(t->arena, g);
+        clock_set(r, (double)g->batch, (double)g->batch);
+        set_scalar(r, "steps", 0);
+        run_graph(r);
+        for (int i = 0; i < g->tensors.n; i++) {
+            const Tensor *x = g->tensors.at[i];
+            if (x->wanted)
+                memcpy(cell_get(t, x->name, tensor_count(x))->v, r->data[x->id], sizeof(double) * (size_t)tensor_count(x));
+        }
+    }
+    for (int i = 0; i < t->c->rows.n; i++) {
+        const Row *row = &t->c->rows.at[i];
+        if (strcmp(row->key, "param") != 0 && strcmp(row->key, "state") != 0)
+            continue;
+        Cell *c = cell_find(t, row->name);
+        if (!c || c->n != row->n)
+            fail(t, "the model has no '%s' of %lld numbers", row->name, (long long)row->n);
+        else
+            memcpy(c->v, row->v, sizeof(double) * (size_t)row->n);
+    }
+}
+
+/* Samples first.. of a row into an input whose batch is larger; the others get numbers that must not matter. */
+static void input_fill(Run *r, const Row *row, int64_t first, const char *name)
+{
+    Tensor *x = graph_find(r->graph, name);
+    int64_t samples = row->size[0], each = row->n / samples, batch = r->graph->batch;
+
+    if (!x || x->role != ROLE_INPUT)
+        return;
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t k = 0; k < each; k++)
+            r->data[x->id][b * each + k] = first + b < samples ? row->v[(first + b) * each + k]
+                                           : strcmp(row->key, "label") == 0 ? 0 : 0.25 + 0.01 * (double)(k + b);
+}
+
+static void inputs_fill(Test *t, Run *r, int64_t first)
+{
+    for (int i = 0; i < t->c->rows.n; i++) {
+        const Row *row = &t->c->rows.at[i];
+        if (strcmp(row->key, "input") == 0 || strcmp(row->key, "label") == 0)
+            input_fill(r, row, first, row->name);
+    }
+}
+
+/* --- sources --- */
+
+static void put_sizes(Text *s, const Row *row)
+{
+    for (int i = 1; i < row->rank; i++)
+        text_print(s, "%s%lld", i > 1 ? "x" : "", (long long)row->size[i]);
+}
+
+/* "x: 3x5x5, label: class(4)" */
+static void put_ports(Test *t)
+{
+    bool comma = false;
+
+    for (int i = 0; i < t->c->rows.n; i++) {
+        const Row *row = &t->c->rows.at[i];
+        bool label = strcmp(row->key, "label") == 0;
+        if (!label && strcmp(row->key, "input") != 0)
+            continue;
+        text_print(&t->source, "%s%s", comma ? ", " : "", row->name);
+        comma = true;
+        if (label)
+            text_print(&t->source, ": class(%d)", t->c->classes);
+        else if (row->rank > 1) {
+            text_print(&t->source, ": ");
+            put_sizes(&t->source, row);
+        }
+    }
+}
+
+/* The expression applied to all inputs: x -> conv(4, 3), or add(x, z), triplet(y, t, u, margin = 3). */
+static void put_call(Test *t)
+{
+    const char *e = t->c->expr, *open = strchr(e, '(');
+    int n = 0;
+
+    for (int i = 0; i < t->c->rows.n; i++)
+        n += strcmp(t->c->rows.at[i].key, "input") == 0 || strcmp(t->c->rows.at[i].key, "label") == 0;
+    if (n == 1) {
+        text_print(&t->source, "%s -> %s", t->c->rows.at[0].name, e);
+        return;
+    }
+    text_print(&t->source, "%.*s(", (int)(open ? open - e : (long)strlen(e)), e);
+    for (int i = 0; i < n; i++)
+        text_print(&t->source, "%s%s", i ? ", " : "", t->c->rows.at[i].name);
+    text_print(&t->source, "%s", open ? ", " : ")");
+    if (open)
+        text_print(&t->source, "%s", open + 1);
+}
+
+/* --- layers and losses --- */
+
+/* loss = sum over all of out * upstream, at the end of the graph. */
+static Tensor *add_loss(Arena *a, Graph *g, Tensor *out, Tensor **upstream)
+{
+    Expr *at[MAX_RANK];
+
+    *upstream = graph_tensor(g, "upstream", ROLE_INPUT, out->rank, out->size);
+    (*upstream)->batched = true;
+    for (int i = 0; i < out->rank; i++)
+        at[i] = expr_index(a, i ? index_new(a, "i", out->size[i]) : index_batch(g));
+    Tensor *loss = graph_tensor(g, "sum", ROLE_TEMP, 0, NULL);
+    graph_equation(g, loss, at, EQ_SUM,
+                   expr_op(a, "mul", expr_load(a, out, at, false), expr_load(a, *upstream, at, false), NULL));
+    return loss;
+}
+
+/* Central differences of up to six elements of a tensor. */
+static void check_differences(Test *t, Run *r, const Tensor *loss, const Tensor *x, int64_t n, const double *grad)
+{
+    double *v = r->data[x->id], scale = fmax(largest(n, grad), 1e-3);
+    int64_t stride = n > 6 ? n / 5 : 1;
+
+    for (int64_t i = 0; i < n; i += stride) {
+        double old = v[i], h = 1e-6 * fmax(1, fabs(old)), f0, up, down;
+        run_graph(r);
+        f0 = r->data[loss->id][0];
+        v[i] = old + h;
+        run_graph(r);
+        up = r->data[loss->id][0];
+        v[i] = old - h;
+        run_graph(r);
+        down = r->data[loss->id][0];
+        v[i] = old;
+        if (fabs((up - f0) - (f0 - down)) > 1e-3 * h * scale)
+            continue; /* a kink, or too curved to tell */
+        double slope = (up - down) / (2 * h), noise = 4e-16 * fabs(f0) / h;
+        if (!(fabs(slope - grad[i]) <= 1e-6 * scale + noise))
+            fail(t, "gradient by %s[%lld] is %.10g, by differences %.10g", x->name, (long long)i, grad[i], slope);
+    }
+}
+
+static void test_gradients(Test *t, Graph *g, Run *r, Tensor *loss, int n, Tensor **of, Tensor **grads, const Row **rows)
+{
+    for (int i = 0; i < n; i++) {
+        const Row *want = rows[i];
+        double *zeros = NEW_ARRAY(t->arena, double, want->n);
+        const double *is = grads[i] ? r->data[grads[i]->id] : zeros;
+        double *keep = NEW_ARRAY(t->arena, double, want->n);
+        memcpy(keep, is, sizeof(double) * (size_t)want->n);
+        compare(t, arena_print(t->arena, "gradient by %s", want->name), want->n, keep, want->v, 1e-10);
+        check_differences(t, r, loss, of[i], want->n, keep);
+    }
+    (void)g;
+}
+
+static void run_and_compare(Test *t, Graph *g, Tensor *out, Tensor *loss, Tensor *upstream, int64_t samples)
+{
+    const Case *c = t->c;
+    Tensor *of[32], *grads[32];
+    const Row *rows[32], *want = case_row(c, "output", NULL), *up = case_row(c, "upstream", NULL);
+    int n = 0;
+
+    for (int i = 0; i < c->rows.n; i++) {
+        const Row *row = &c->rows.at[i];
+        if (strcmp(row->key, "grad") != 0)
+            continue;
+        of[n] = graph_find(g, row->name);
+        rows[n] = row;
+        if (!of[n])
+            fail(t, "there is no tensor '%s'", row->name);
+        else
+            n++;
+    }
+    graph_verify(g, "check");
+    graph_gradient(g, loss, n, of, grads);
+    graph_verify(g, "gradient");
+    Run *r = run_new(t->arena, g);
+    clock_set(r, (double)samples, 1);
+    inputs_fill(t, r, 0);
+    run_load(t, r);
+    if (upstream) {
+        int64_t each = tensor_count(upstream) / g->batch;
+        for (int64_t i = 0; i < samples * each; i++)
+            r->data[upstream->id][i] = up ? up->v[i] : 1 / (double)samples;
+    }
+    run_graph(r);
+    if (strcmp(c->kind, "loss") == 0)
+        compare(t, "mean loss", 1, r->data[loss->id], want->v, 1e-10);
+    else if (tensor_count(out) / g->batch * samples != want->n)
+        fail(t, "output has %lld numbers, not %lld", (long long)(tensor_count(out) / g->batch * samples), (long long)want->n);
+    else
+        compare(t, "output", want->n, r->data[out->id], want->v, 1e-10);
+    for (int i = 0; i < c->rows.n; i++) {
+        const Row *row = &c->rows.at[i];
+        const Tensor *s = strcmp(row->key, "next") == 0 ? graph_find(g, row->name) : NULL;
+        if (s && s->next)
+            compare(t, arena_print(t->arena, "next %s", row->name), row->n, r->data[s->next->id], row->v, 1e-10);
+        else if (strcmp(row->key, "next") == 0)
+            fail(t, "'%s' does not change", row->name);
+    }
+    test_gradients(t, g, r, loss, n, of, grads, rows);
+}
+
+static void test_layer(Test *t)
+{
+    const Row *x = &t->c->rows.at[0];
+
+    text_print(&t->source, "model M of ");
+    put_ports(t);
+    text_print(&t->source, " = ");
+    put_call(t);
+    text_print(&t->source, "\n");
+    if (t->c->training)
+        text_print(&t->source,
+                   "layer weighted of y[...], upstream[...] -> loss {\n    loss = sum[...] y[...] * upstream[...]\n}\n"
+                   "data d = npy(\"x.npy\", \"upstream.npy\")\n"
+                   "train M on d {\n    loss = weighted\n    optimizer = sgd(lr = 1)\n    batch = %lld\n    epochs = 1\n}\n",
+                   (long long)x->size[0] + 3);
+    if (!build(t))
+        return;
+    Graph *g = t->c->training ? t->program->step : t->program->predict;
+    Tensor *upstream = NULL, *out = graph_find(g, t->program->outputs.at[0].tensor), *loss;
+    if (t->c->training) {
+        upstream = graph_find(g, "label");
+        loss = graph_find(g, "loss");
+    } else if (out) {
+        loss = add_loss(t->arena, g, out, &upstream);
+    }
+    if (!out || !upstream || !loss)
+        fail(t, "the graph lacks the output, the target or the loss");
+    else if (x->size[0] > g->batch)
+        fail(t, "the batch of the graph is only %lld", (long long)g->batch);
+    if (t->bad)
+        return;
+    store_init(t);
+    if (!t->bad)
+        run_and_compare(t, g, out, loss, upstream, x->size[0]);
+}
+
+/* --- optimizers, schedules, metrics --- */
+
+static void test_optimizer(Test *t)
+{
+    const Row *w = case_row(t->c, "param", "w"), *gradient = case_row(t->c, "gradient", NULL);
+    const Row *after = case_row(t->c, "after", NULL);
+    long long rows = (long long)w->size[0], cols = (long long)w->size[1];
+
+    text_print(&t->source,
+               "layer value of y, label -> loss {\n    loss = y + 0 * label\n}\ndata d = npy(\"x.npy\", \"label.npy\")\n"
+               "model M of x: %lldx%lld -> y {\n    param w[%lld, %lld] = 0\n    y = sum[i, j] w[i, j] * x[i, j]\n}\n"
+               "train M on d {\n    loss = value\n    optimizer = %s\n    batch = 1\n    epochs = 1\n}\n",
+               rows, cols, rows, cols, t->c->expr);
+    if (!build(t))
+        return;
+    store_init(t);
+    Run *r = run_new(t->arena, t->program->step);
+    Tensor *x = graph_find(r->graph, "x");
+    for (int s = 0; s < 10 && !t->bad; s++) {
+        clock_set(r, 1, 1);
+        set_scalar(r, "steps", s + 1);
+        set_scalar(r, "base_lr", t->c->lr);
+        memcpy(r->data[x->id], gradient->v + s * w->n, sizeof(double) * (size_t)w->n);
+        run_load(t, r);
+        run_graph(r);
+        run_save(t, r);
+        compare(t, arena_print(t->arena, "w after step %d", s + 1), w->n, cell_find(t, "w")->v, after->v + s * w->n, 1e-10);
+    }
+}
+
+static void test_schedule(Test *t)
+{
+    const Row *rates = case_row(t->c, "rates", NULL), *valid = case_row(t->c, "valid", NULL);
+    double *is = NEW_ARRAY(t->arena, double, rates->n);
+
+    text_print(&t->source,
+               "layer value of y, label -> loss {\n    loss = y + 0 * label\n}\ndata d = npy(\"x.npy\", \"label.npy\")\n"
+               "model M of x: 1 -> y {\n    param w[1] = 0\n    y = w[0] * x[0]\n}\n"
+               "train M on d {\n    loss = value\n    optimizer = sgd(lr = %.17g)\n    schedule = %s\n    batch = 1\n    epochs = %d\n}\n",
+               t->c->lr, t->c->expr, (t->c->total + t->c->per_epoch - 1) / t->c->per_epoch);
+    if (!build(t))
+        return;
+    store_init(t);
+    Run *r = run_new(t->arena, t->program->step);
+    for (int s = 0; s < rates->n; s++) {
+        int epoch = s / t->c->per_epoch + 1;
+        clock_set(r, 1, 1);
+        set_scalar(r, "steps", s + 1);
+        set_scalar(r, "epoch", epoch);
+        set_scalar(r, "steps_per_epoch", t->c->per_epoch);
+        set_scalar(r, "total_steps", t->c->total);
+        set_scalar(r, "base_lr", t->c->lr);
+        if (valid && epoch > 1)
+            set_scalar(r, "valid_loss", valid->v[epoch - 2]);
+        r->data[graph_find(r->graph, "x")->id][0] = 1;
+        cell_get(t, "w", 1)->v[0] = 0;
+        run_load(t, r);
+        run_graph(r);
+        run_save(t, r);
+        is[s] = -cell_get(t, "w", 1)->v[0];
+    }
+    compare(t, "rates", rates->n, is, rates->v, 1e-10);
+}
+
+static void test_metric(Test *t)
+{
+    const Row *z = case_row(t->c, "input", "z"), *label = case_row(t->c, "label", NULL), *want = case_row(t->c, "output", NULL);
+
+    if (!label)
+        label = case_row(t->c, "input", "label");
+    text_print(&t->source, "layer nothing of y: ");
+    put_sizes(&t->source, z);
+    text_print(&t->source, ", label");
+    if (t->c->classes)
+        text_print(&t->source, ": class(%d)", t->c->classes);
+    for (int i = 1; i < label->rank; i++)
+        text_print(&t->source, "%s%lld%s", i == 1 ? "[" : ", ", (long long)label->size[i], i == label->rank - 1 ? "]" : "");
+    text_print(&t->source, " -> loss {\n    loss = 0\n}\ndata d = npy(\"z.npy\", \"label.npy\")\nmodel M of z: ");
+    put_sizes(&t->source, z);
+    text_print(&t->source, " = z -> identity\ntrain M on d {\n    loss = nothing\n    metrics = %s\n    optimizer = sgd(lr = 1)\n"
+               "    batch = 8\n    epochs = 1\n}\n", t->c->expr);
+    if (!build(t))
+        return;
+    store_init(t);
+    for (int i = 0; i < t->program->kept.n; i++)
+        if (t->program->kept.at[i].kind == KEPT_METRIC) {
+            Cell *c = cell_find(t, t->program->kept.at[i].name);
+            if (c)
+                memset(c->v, 0, sizeof(double) * (size_t)c->n);
+        }
+    for (int64_t first = 0; first < z->size[0]; first += 8) {
+        Run *r = run_new(t->arena, t->program->eval);
+        int64_t n = z->size[0] - first < 8 ? z->size[0] - first : 8;
+        clock_set(r, (double)n, (double)n);
+        inputs_fill(t, r, first);
+        run_load(t, r);
+        run_graph(r);
+        run_save(t, r);
+    }
+    Run *r = run_new(t->arena, t->program->report);
+    clock_set(r, 0, 0);
+    run_load(t, r);
+    run_graph(r);
+    Tensor *m = t->program->metrics.n > 1 ? graph_find(t->program->report, t->program->metrics.at[1].tensor) : NULL;
+    if (!m || tensor_count(m) != want->n)
+        fail(t, "no metric of %lld numbers comes out", (long long)want->n);
+    else
+        compare(t, "metric", want->n, r->data[m->id], want->v, 1e-10);
+}
+
+static void test_case(const Case *c)
+{
+    static const struct { const char *kind; void (*run)(Test *); } kinds[] = {
+        {"layer", test_layer}, {"loss", test_layer}, {"optimizer", test_optimizer}, {"schedule", test_schedule},
+        {"metric", test_metric},
+    };
+    Arena *a = arena_new();
+    Test t = {.arena = a, .c = c};
+
+    t.source.arena = t.news.arena = a;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(c->kind, kinds[i].kind) == 0)
+            kinds[i].run(&t);
+    if (verbose && !t.bad)
+        printf("ok   %s: %s\n", c->name, c->expr);
+    passed += !t.bad;
+    failed += t.bad;
+    fflush(stdout);
+    arena_free(a);
+}
+
+static bool wanted(const Case *c, int n, char **words)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(words[i], c->name) == 0 || strstr(c->expr, words[i]) ||
+            (strncmp(c->name, words[i], strlen(words[i])) == 0 && c->name[strlen(words[i])] == ' '))
+            return true;
+    return n == 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *folder = "tests/numeric/golden";
+    struct dirent **files;
+    Arena *a = arena_new();
+    Cases cases = {0};
+
+    if (argc > 1 && strcmp(argv[1], "-v") == 0) {
+        verbose = true;
+        argc--, argv++;
+    }
+    int n = scandir(folder, &files, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (strstr(files[i]->d_name, ".txt"))
+            cases_read(a, arena_print(a, "%s/%s", folder, files[i]->d_name), &cases);
+        free(files[i]);
+    }
+    if (n > 0)
+        free(files);
+    for (int i = 0; i < cases.n; i++)
+        if (wanted(cases.at[i], argc - 1, argv + 1))
+            test_case(cases.at[i]);
+    arena_free(a);
+    printf("numeric: %d passed, %d failed\n", passed, failed);
+    return failed || !passed;
+}
