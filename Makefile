@@ -14,7 +14,7 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoin
           -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wvla -Werror
 ALL    := -std=c11 -D_GNU_SOURCE $(CFLAGS)
 
-COMPILER := $(sort $(wildcard compiler/*/*.c) compiler/main.c)
+COMPILER := $(sort $(wildcard compiler/*/*.c) $(wildcard compiler/*.c))
 RUNTIME  := $(sort $(wildcard runtime/*.c))
 LIBRARY  := $(sort $(wildcard lang/*.nn))
 UNIT     := $(sort $(wildcard tests/unit/*.c))

@@ -1,0 +1,302 @@
+/* cc.c -- the C compiler: finds it, and runs it with a vector of arguments, never through a shell. */
+#include "driver.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* --- targets --- */
+
+const char *const target_names[] = {"native", "x86-64-v3", "x86-64-v4", "generic"};
+const int ntargets = sizeof target_names / sizeof *target_names;
+
+static const char v3[] = "avx avx2 bmi bmi2 fma popcnt", v4[] = "avx avx2 bmi bmi2 fma popcnt avx512f avx512cd avx512bw avx512dq avx512vl";
+
+/* What this machine has of what a program built for it may use. */
+static const Target *native(Arena *a)
+{
+    Target *t = NEW(a, Target);
+
+    *t = (Target){"native", "-march=native", "", "generic"};
+#if defined(__x86_64__)
+    Text has = {.arena = a};
+    text_print(&has, "%s", "");
+#define HAS(feature)                                                   \
+    if (__builtin_cpu_supports(feature))                               \
+        text_print(&has, "%s%s", has.n ? " " : "", feature)
+    HAS("avx");
+    HAS("avx2");
+    HAS("bmi");
+    HAS("bmi2");
+    HAS("fma");
+    HAS("popcnt");
+    HAS("avx512f");
+    HAS("avx512cd");
+    HAS("avx512bw");
+    HAS("avx512dq");
+    HAS("avx512vl");
+    t->features = has.s;
+    t->machine = strstr(has.s, "avx512vl") ? "x86-64-v4" : strstr(has.s, "avx2") ? "x86-64-v3" : "generic";
+#endif
+    return t;
+}
+
+const Target *target_find(Arena *a, const char *name)
+{
+    static const Target others[] = {
+        {"x86-64-v3", "-march=x86-64-v3", v3, "x86-64-v3"},
+        {"x86-64-v4", "-march=x86-64-v4", v4, "x86-64-v4"},
+        {"generic", "", "", "generic"},
+    };
+
+    if (!strcmp(name, "native"))
+        return native(a);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!strcmp(others[i].name, name))
+            return &others[i];
+    return NULL;
+}
+
+/* --- running a command --- */
+
+typedef struct Command {
+    Arena *arena;
+    LIST(const char *) arg; /* the last is NULL once it runs */
+} Command;
+
+static void put(Command *c, const char *arg)
+{
+    if (*arg)
+        PUSH(c->arena, c->arg, arg);
+}
+
+/* As one could type it. */
+static void command_show(const Command *c)
+{
+    for (int i = 0; i < c->arg.n && c->arg.at[i]; i++) {
+        const char *s = c->arg.at[i];
+        bool plain = s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%")] == '\0';
+        fputs(i ? " " : "", stderr);
+        if (plain) {
+            fputs(s, stderr);
+            continue;
+        }
+        fputc('\'', stderr);
+        for (; *s; s++)
+            fputs(*s == '\'' ? "'\\''" : (char[]){*s, '\0'}, stderr);
+        fputc('\'', stderr);
+    }
+    fputc('\n', stderr);
+}
+
+/* Starts it; standard output goes to `out` unless that is negative. Returns the process, or -1 with errno. */
+static pid_t command_start(Job *j, Command *c, int out)
+{
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+
+    PUSH(c->arena, c->arg, NULL);
+    if (j->options->verbose)
+        command_show(c);
+    posix_spawn_file_actions_init(&actions);
+    if (out >= 0) {
+        posix_spawn_file_actions_adddup2(&actions, out, 1);
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", 1 /* O_WRONLY */, 0);
+    }
+    errno = posix_spawnp(&pid, c->arg.at[0], &actions, NULL, (char *const *)c->arg.at, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    return errno ? -1 : pid;
+}
+
+static bool command_ends_well(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* What `cc arg` prints, or NULL when there is no such compiler. */
+static const char *ask(Job *j, const char *cc, const char *question)
+{
+    Command c = {.arena = j->arena};
+    Text answer = {.arena = j->arena};
+    char part[512];
+    int ends[2];
+
+    if (pipe(ends) != 0)
+        fail_file("run", cc);
+    put(&c, cc);
+    put(&c, question);
+    pid_t pid = command_start(j, &c, ends[1]);
+    close(ends[1]);
+    text_print(&answer, "%s", "");
+    for (ssize_t n; pid > 0 && (n = read(ends[0], part, sizeof part)) > 0;)
+        text_add(&answer, part, (size_t)n);
+    close(ends[0]);
+    if (pid < 0 || !command_ends_well(pid))
+        return NULL;
+    while (answer.n && answer.s[answer.n - 1] == '\n')
+        answer.s[--answer.n] = '\0';
+    return answer.s;
+}
+
+/* --- the compiler --- */
+
+typedef struct Compiler {
+    const char *name;
+    const char *openmp; /* "-fopenmp", or "" where it has none */
+} Compiler;
+
+static Compiler compiler_find(Job *j)
+{
+    static const char *const usual[] = {"clang", "gcc", "cc"};
+    static const char question[] = "-print-file-name=include/omp.h";
+    Compiler c = {j->options->cc, ""};
+    const char *header = NULL;
+
+    for (size_t i = 0; !c.name && i < sizeof usual / sizeof *usual; i++) {
+        header = ask(j, usual[i], question);
+        if (!header)
+            continue;
+        c.name = usual[i];
+        if (i)
+            fprintf(stderr, "nnc: there is no clang here, so %s compiles the program; install clang and libomp-dev for more speed\n",
+                    c.name);
+    }
+    if (!c.name) {
+        fputs("nnc: error: there is no C compiler: neither clang nor gcc can be run\n"
+              "  help: on Debian: apt-get install clang libomp-dev; or name another with --cc=\n", stderr);
+        exit(EXIT_FILES);
+    }
+    if (!header)
+        header = ask(j, c.name, question);
+    if (!header) {
+        errno = ENOENT;
+        fprintf(stderr, "nnc: error: cannot run the C compiler '%s'\n", c.name);
+        exit(EXIT_FILES);
+    }
+    if (access(header, R_OK) == 0)
+        c.openmp = "-fopenmp";
+    else
+        fprintf(stderr, "nnc: %s has no OpenMP here, so the program will use one thread; install libomp-dev for more\n", c.name);
+    return c;
+}
+
+static void put_all(Command *c, const char *const *args)
+{
+    for (; *args; args++)
+        put(c, *args);
+}
+
+static void compile_model(Job *j, Command *c, const Compiler *cc, const char *source, const char *object)
+{
+    static const char *const always[] = {"-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", NULL};
+    const Target *target = target_find(j->arena, j->options->target);
+
+    put(c, cc->name);
+    put_all(c, always);
+    put(c, target->march);
+    if (*target->march)
+        put(c, "-mprefer-vector-width=512");
+    put(c, cc->openmp);
+    put_all(c, (const char *[]){"-c", source, "-o", object, NULL});
+}
+
+static pid_t start_or_fail(Job *j, Command *c)
+{
+    pid_t pid = command_start(j, c, -1);
+
+    if (pid < 0)
+        fail_file("run", c->arg.at[0]);
+    return pid;
+}
+
+static void failed(const Command *c) NO_RETURN;
+static void failed(const Command *c)
+{
+    fputs("nnc: error: the C compiler failed; it was run as\n  ", stderr);
+    command_show(c);
+    fputs("nnc: if the C that nnc wrote is at fault, this is our mistake; please report it with the .nn file\n", stderr);
+    exit(EXIT_FILES);
+}
+
+/* Where nnc was built, or installed: libnn.a beside it or in ../lib/nnc, nn.h in ../runtime or ../include. */
+static const char *own_file(Arena *a, const char *const *places, const char *what)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0)
+        fail_file("read", "/proc/self/exe");
+    self[n] = '\0';
+    const char *directory = path_directory(a, self);
+    for (; *places; places++) {
+        const char *path = arena_print(a, "%s/%s", directory, *places);
+        if (access(path, R_OK) == 0)
+            return path;
+    }
+    fprintf(stderr, "nnc: error: cannot find %s, which belongs beside %s\n  help: make builds it\n", what, self);
+    exit(EXIT_FILES);
+}
+
+static void write_scratch(Arena *a, const char *name, const Text *t)
+{
+    output_text(output_scratch_file(a, name), t);
+}
+
+void cc_object(Job *j, const Text *model_c, const Text *model_h, const char *header, const char *out)
+{
+    Arena *a = j->arena;
+    Compiler cc = compiler_find(j);
+    Command c = {.arena = a};
+
+    write_scratch(a, header, model_h);
+    write_scratch(a, "model.c", model_c);
+    const char *temporary = output_begin(a, out);
+    compile_model(j, &c, &cc, arena_print(a, "%s/model.c", output_scratch(a)), temporary);
+    if (!command_ends_well(start_or_fail(j, &c)))
+        failed(&c);
+    output_keep(temporary, out);
+}
+
+void cc_program(Job *j, const Text *model_c, const Text *model_h, const Text *main_c, const char *out)
+{
+    Arena *a = j->arena;
+    Compiler cc = compiler_find(j);
+    Command model = {.arena = a}, program = {.arena = a}, link = {.arena = a};
+    const char *runtime = own_file(a, (const char *[]){"libnn.a", "../lib/nnc/libnn.a", "../lib/libnn.a", NULL}, "libnn.a");
+    const char *nn_h = own_file(a, (const char *[]){"../runtime/nn.h", "../include/nn.h", "nn.h", NULL}, "nn.h");
+    double start = now();
+
+    write_scratch(a, "model.h", model_h);
+    write_scratch(a, "model.c", model_c);
+    write_scratch(a, "main.c", main_c);
+    const char *model_o = output_scratch_file(a, "model.o"), *main_o = output_scratch_file(a, "main.o");
+    const char *where = output_scratch(a);
+
+    /* main.c is for any processor: it is what says that this one lacks something. */
+    compile_model(j, &model, &cc, arena_print(a, "%s/model.c", where), model_o);
+    put_all(&program, (const char *[]){cc.name, "-std=c11", "-O2", arena_print(a, "-I%s", path_directory(a, nn_h)), "-c",
+                                       arena_print(a, "%s/main.c", where), "-o", main_o, NULL});
+    pid_t first = start_or_fail(j, &model), second = start_or_fail(j, &program);
+    bool first_well = command_ends_well(first), second_well = command_ends_well(second);
+    if (!first_well || !second_well)
+        failed(first_well ? &program : &model);
+
+    const char *temporary = output_begin(a, out);
+    put_all(&link, (const char *[]){cc.name, main_o, model_o, runtime, cc.openmp, "-lz", "-lpthread", "-lm", "-o", temporary, NULL});
+    if (!command_ends_well(start_or_fail(j, &link)))
+        failed(&link);
+    output_keep(temporary, out);
+    if (j->options->time)
+        fprintf(stderr, "%-10s %8.1f ms\n", cc.name, 1e3 * (now() - start));
+}
