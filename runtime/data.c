@@ -1,0 +1,403 @@
+/* data.c -- see data.h: which readers there are, how their calls are taken apart, and what holds for all columns. */
+#include "data_reader.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nn_random.h"
+
+/* A reader and its settings, in the order of positional ones; * stands for any. */
+static const struct {
+    const char *name;
+    const char *settings[NN_MAX_SETTINGS];
+    bool (*read)(const Call *, Data *, Fault *);
+} readers[] = {
+    /* clang-format off */
+    {"mnist",         {"folder"},                                         nn_read_mnist},
+    {"fashion_mnist", {"folder"},                                         nn_read_fashion_mnist},
+    {"idx",           {"images", "labels", "test_images", "test_labels"}, nn_read_idx},
+    {"cifar10",       {"folder"},                                         nn_read_cifar10},
+    {"csv",           {"path", "separator", "target"},                    nn_read_csv},
+    {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy},
+    {"points.spiral", {"n", "noise", "seed"},                             nn_read_points},
+    {"points.circle", {"n", "noise", "seed"},                             nn_read_points},
+    {"points.xor",    {"n", "noise", "seed"},                             nn_read_points},
+    {"points.gauss",  {"n", "noise", "seed"},                             nn_read_points},
+    {"points.moons",  {"n", "noise", "seed"},                             nn_read_points},
+    {"table",         {"*"},                                              nn_read_table},
+    /* clang-format on */
+};
+enum { READERS = sizeof readers / sizeof *readers };
+
+/* --- the call --- */
+
+static bool unknown(Fault *f, const char *what, const char *name, const char *const *known, int n, const char *of)
+{
+    const char *near = nn_nearest(name, known, n);
+
+    return nn_fail(f, EXIT_USAGE, "%s%sno %s '%s'%s%s%s", of, of[0] ? " has " : "there is ", what, name,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static bool call_bind(Call *call, int reader, Fault *f)
+{
+    const nn_value *source = call->source;
+    const char *const *names = readers[reader].settings;
+    int known = 0;
+
+    while (known < NN_MAX_SETTINGS && names[known] != NULL)
+        known++;
+    if (names[0][0] == '*')
+        return true;
+    for (int i = 0, place = 0; i < source->n; i++) {
+        const char *name = source->names ? source->names[i] : NULL;
+        int at = name ? 0 : place++;
+
+        while (name && at < known && strcmp(names[at], name) != 0)
+            at++;
+        if (at >= known)
+            return name ? unknown(f, "setting", name, names, known, call->reader)
+                        : nn_fail(f, EXIT_USAGE, "%s takes at most %d settings, but gets %d", call->reader, known, source->n);
+        if (call->setting[at] != NULL)
+            return nn_fail(f, EXIT_USAGE, "%s: '%s' is given twice", call->reader, names[at]);
+        call->setting[at] = &source->parts[i];
+    }
+    return true;
+}
+
+bool nn_call_text(const Call *call, int setting, const char *name, const char *otherwise, const char **text, Fault *f)
+{
+    const nn_value *v = call->setting[setting];
+
+    *text = otherwise;
+    if (v == NULL && otherwise == NULL)
+        return nn_fail(f, EXIT_USAGE, "%s: '%s' must be given", call->reader, name);
+    if (v == NULL)
+        return true;
+    if (v->kind != NN_TEXT && v->kind != NN_WORD)
+        return nn_fail(f, EXIT_USAGE, "%s: '%s' should be a text in quotes", call->reader, name);
+    *text = v->text;
+    return true;
+}
+
+bool nn_call_number(const Call *call, int setting, const char *name, double otherwise, double *number, Fault *f)
+{
+    const nn_value *v = call->setting[setting];
+
+    *number = otherwise;
+    if (v == NULL)
+        return true;
+    if (v->kind != NN_NUMBER && v->kind != NN_PERCENT)
+        return nn_fail(f, EXIT_USAGE, "%s: '%s' should be a number", call->reader, name);
+    *number = v->kind == NN_PERCENT ? v->number / 100 : v->number;
+    return true;
+}
+
+/* directory/path, or path alone; NULL without memory. */
+static char *path_join(const char *directory, const char *path)
+{
+    size_t n = strlen(path) + (directory ? strlen(directory) : 0) + 2;
+    char *joined = malloc(n);
+
+    if (joined != NULL)
+        snprintf(joined, n, "%s%s%s", directory ? directory : "", directory && directory[0] ? "/" : "", path);
+    return joined;
+}
+
+char *nn_call_find(const Call *call, const char *path, Fault *f)
+{
+    char here[PATH_MAX], first_reason[64] = "";
+    const char *places[2] = {call->directory, here};
+    struct stat st;
+    char *tried[2] = {0};
+
+    if (getcwd(here, sizeof here) == NULL)
+        strcpy(here, ".");
+    if (path[0] == '/' || places[0] == NULL || strcmp(places[0], ".") == 0 || strcmp(places[0], here) == 0)
+        places[0] = path[0] == '/' ? NULL : here, places[1] = NULL;
+    for (int i = 0; i < 2 && (i == 0 || places[i] != NULL); i++) {
+        tried[i] = path_join(places[i], path);
+        if (tried[i] == NULL) {
+            nn_fail_memory(f, path, strlen(path));
+            break;
+        }
+        if (stat(tried[i], &st) == 0) {
+            if (i == 1)
+                free(tried[0]);
+            return tried[i];
+        }
+        if (i == 0)
+            snprintf(first_reason, sizeof first_reason, "%s", strerror(errno));
+    }
+    if (tried[1] != NULL)
+        nn_fail(f, EXIT_FILE, "%s: cannot open %s (%s), nor %s (%s)", call->reader, tried[0], first_reason, tried[1], strerror(errno));
+    else if (tried[0] != NULL)
+        nn_fail(f, EXIT_FILE, "%s: cannot open %s: %s", call->reader, tried[0], first_reason);
+    free(tried[0]);
+    free(tried[1]);
+    return NULL;
+}
+
+/* --- columns --- */
+
+size_t nn_type_bytes(DataType type)
+{
+    return type == DATA_U8 ? 1 : 4;
+}
+
+Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t n, Fault *f)
+{
+    Column *columns = realloc(data->columns, (size_t)(data->ncolumns + 1) * sizeof *columns), *c;
+    int64_t all;
+
+    if (columns == NULL) {
+        nn_fail_memory(f, name, sizeof *columns);
+        return NULL;
+    }
+    data->columns = columns;
+    c = &columns[data->ncolumns];
+    *c = (Column){.type = like->type, .classes = like->classes, .rank = like->rank, .size = 1};
+    memcpy(c->shape, like->shape, sizeof c->shape);
+    for (int i = 0; i < c->rank; i++)
+        c->size *= c->shape[i];
+    if (__builtin_mul_overflow(n, c->size, &all) || all > INT64_MAX / 8) {
+        nn_fail(f, EXIT_MEMORY, "%s: %lld samples of %lld elements are too many", name, (long long)n, (long long)c->size);
+        return NULL;
+    }
+    c->name = strdup(name);
+    c->data = nn_new(f, name, (size_t)all, nn_type_bytes(c->type));
+    data->ncolumns++;
+    if (c->name == NULL)
+        nn_fail_memory(f, name, strlen(name));
+    return f->status == 0 ? c : NULL;
+}
+
+bool nn_column_name_classes(Column *c, const char *const *names, Fault *f)
+{
+    c->class_names = nn_new(f, c->name, (size_t)c->classes, sizeof *c->class_names);
+    for (int i = 0; i < c->classes && c->class_names != NULL; i++) {
+        c->class_names[i] = strdup(names[i]);
+        if (c->class_names[i] == NULL)
+            nn_fail_memory(f, c->name, strlen(names[i]));
+    }
+    return f->status == 0;
+}
+
+static void column_find_whole(Column *c, int64_t n)
+{
+    const float *at = c->data;
+
+    c->whole_below = 0;
+    if (c->rank != 0 || c->type != DATA_F32)
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(at[i] >= 0 && at[i] < 1 << 20) || at[i] != floorf(at[i])) {
+            c->whole_below = 0;
+            return;
+        }
+        if ((int64_t)at[i] >= c->whole_below)
+            c->whole_below = (int64_t)at[i] + 1;
+    }
+}
+
+bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fault *f)
+{
+    const char *names[READERS];
+    Call call = {.source = source, .directory = directory};
+    int reader = 0;
+
+    *data = (Data){0};
+    if (source->kind != NN_CALL)
+        return nn_fail(f, EXIT_USAGE, "the source of data should be a reader, as in mnist(\"folder\")");
+    for (int i = 0; i < READERS; i++)
+        names[i] = readers[i].name;
+    while (reader < READERS && strcmp(readers[reader].name, source->text) != 0)
+        reader++;
+    if (reader == READERS)
+        return unknown(f, "reader", source->text, names, READERS, "");
+    call.reader = readers[reader].name;
+    if (!call_bind(&call, reader, f) || !readers[reader].read(&call, data, f)) {
+        nn_data_free(data);
+        return false;
+    }
+    for (int i = 0; i < data->ncolumns; i++)
+        column_find_whole(&data->columns[i], data->n);
+    return true;
+}
+
+void nn_data_free(Data *data)
+{
+    for (int i = 0; i < data->ncolumns; i++) {
+        Column *c = &data->columns[i];
+
+        for (int k = 0; k < c->classes && c->class_names; k++)
+            free(c->class_names[k]);
+        free(c->class_names);
+        free(c->name);
+        free(c->data);
+    }
+    free(data->columns);
+    free(data->origin);
+    *data = (Data){0};
+}
+
+int nn_data_find(const Data *data, const char *name)
+{
+    for (int i = 0; i < data->ncolumns; i++)
+        if (strcmp(data->columns[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+const char *nn_data_names(const Data *data, char *to, size_t room)
+{
+    size_t n = 0;
+
+    to[0] = '\0';
+    for (int i = 0; i < data->ncolumns && n < room; i++)
+        n += (size_t)snprintf(to + n, room - n, "%s%s", i > 0 ? ", " : "", data->columns[i].name);
+    if (n >= room && room > 4)
+        strcpy(to + room - 4, "...");
+    return to;
+}
+
+void nn_data_floats(const Data *data, int column, int64_t sample, float *to)
+{
+    const Column *c = &data->columns[column];
+    int64_t first = sample * c->size;
+
+    switch (c->type) {
+    case DATA_F32:
+        memcpy(to, (const float *)c->data + first, (size_t)c->size * sizeof *to);
+        break;
+    case DATA_U8:
+        for (int64_t i = 0; i < c->size; i++)
+            to[i] = ((const uint8_t *)c->data)[first + i];
+        break;
+    case DATA_I32:
+        for (int64_t i = 0; i < c->size; i++)
+            to[i] = (float)((const int32_t *)c->data)[first + i];
+        break;
+    }
+}
+
+void nn_data_ints(const Data *data, int column, int64_t sample, int32_t *to)
+{
+    const Column *c = &data->columns[column];
+    int64_t first = sample * c->size;
+
+    switch (c->type) {
+    case DATA_F32:
+        for (int64_t i = 0; i < c->size; i++) {
+            double x = nearbyint((double)((const float *)c->data)[first + i]);
+            to[i] = x >= INT32_MAX ? INT32_MAX : x <= INT32_MIN ? INT32_MIN : (int32_t)x;
+        }
+        break;
+    case DATA_U8:
+        for (int64_t i = 0; i < c->size; i++)
+            to[i] = ((const uint8_t *)c->data)[first + i];
+        break;
+    case DATA_I32:
+        memcpy(to, (const int32_t *)c->data + first, (size_t)c->size * sizeof *to);
+        break;
+    }
+}
+
+const char *nn_data_class_name(const Column *c, int class, char *to)
+{
+    if (c->class_names != NULL && class >= 0 && class < c->classes)
+        return c->class_names[class];
+    snprintf(to, 16, "%d", class);
+    return to;
+}
+
+/* --- splits --- */
+
+/* The random numbers of shuffles must not be those of anything else under the same seed. */
+enum { SPLIT_STREAM = 0x5b117 };
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void shuffle(int64_t *at, int64_t n, uint64_t seed)
+{
+    uint32_t key = nn_random_key(seed, 0, SPLIT_STREAM);
+
+    for (int64_t i = n - 1; i > 0; i--) {
+        uint64_t bits = (uint64_t)nn_random_bits(key, (uint32_t)(2 * i)) << 24 | nn_random_bits(key, (uint32_t)(2 * i + 1));
+        int64_t j = (int64_t)(bits % (uint64_t)(i + 1)), other = at[j];
+
+        at[j] = at[i];
+        at[i] = other;
+    }
+}
+
+static bool split_part(DataSplit *split, int part, const int64_t *from, int64_t n, Fault *f)
+{
+    split->n[part] = n;
+    split->samples[part] = nn_new(f, "the split", (size_t)n, sizeof *from);
+    if (split->samples[part] == NULL)
+        return false;
+    memcpy(split->samples[part], from, (size_t)n * sizeof *from);
+    qsort(split->samples[part], (size_t)n, sizeof *from, by_size);
+    return true;
+}
+
+bool nn_data_split(const Data *data, int64_t valid, int64_t test, uint64_t seed, DataSplit *split, Fault *f)
+{
+    int64_t n = data->n - data->own_test, *order;
+
+    *split = (DataSplit){0};
+    if (test > 0 && data->own_test > 0)
+        return nn_fail(f, EXIT_USAGE, "%s brings a test split of its own, %lld samples: leave out test", data->origin,
+                       (long long)data->own_test);
+    if (valid < 0 || test < 0 || valid >= n || test >= n || valid + test >= n)
+        return nn_fail(f, EXIT_USAGE, "%s has %lld samples to train with; %lld to validate and %lld to test leave none", data->origin,
+                       (long long)n, (long long)valid, (long long)test);
+    order = nn_new(f, "the split", (size_t)data->n, sizeof *order);
+    if (order == NULL)
+        return false;
+    for (int64_t i = 0; i < data->n; i++)
+        order[i] = i;
+    shuffle(order, n, seed);
+    if (data->own_test > 0)
+        split_part(split, 2, order + n, data->own_test, f);
+    else
+        split_part(split, 2, order, test, f);
+    split_part(split, 1, order + test, valid, f);
+    split_part(split, 0, order + test + valid, n - test - valid, f);
+    free(order);
+    if (f->status != 0)
+        nn_data_split_free(split);
+    return f->status == 0;
+}
+
+void nn_data_split_free(DataSplit *split)
+{
+    for (int i = 0; i < 3; i++)
+        free(split->samples[i]);
+    *split = (DataSplit){0};
+}
+
+void nn_data_class_counts(const Data *data, int column, const int64_t *samples, int64_t n, int64_t *counts)
+{
+    const Column *c = &data->columns[column];
+    int64_t classes = c->classes > 0 ? c->classes : c->whole_below;
+
+    memset(counts, 0, (size_t)classes * sizeof *counts);
+    for (int64_t i = 0; i < n && c->rank == 0; i++) {
+        int32_t class;
+
+        nn_data_ints(data, column, samples[i], &class);
+        counts[class]++;
+    }
+}
