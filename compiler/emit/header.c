@@ -82,10 +82,10 @@ static void print_scalars(Text *t, const Program *p)
                   " * TOTAL and LAST split one step over several calls: samples in all, and 0 until the last call. */\nenum {\n",
                prefix);
 #define SCALAR_LINE(name, what) \
-    text_print(t, "    %-28s /* %s */\n", arena_print(t->arena, "%s_SCALAR_%s,", up, upper(t->arena, #name)), what);
+    text_print(t, "    %-40s /* %s */\n", arena_print(t->arena, "%s_SCALAR_%s,", up, upper(t->arena, #name)), what);
     SCALARS(SCALAR_LINE)
 #undef SCALAR_LINE
-    text_print(t, "    %-28s /* %s */\n    %s_SCALARS\n};\n", arena_print(t->arena, "%s_SCALAR_LR,", up),
+    text_print(t, "    %-40s /* %s */\n    %s_SCALARS\n};\n", arena_print(t->arena, "%s_SCALAR_LR,", up),
                "the learning rate the last step used", up);
 }
 

@@ -62,9 +62,10 @@ static void print_helpers(Text *t, const Program *p, const Plan *plan)
                prefix);
     if (!run_in_parallel(plan))
         return;
-    text_print(t, "/* Where the share of a thread begins: tasks are dealt out in order, and who is not needed gets none. */\n"
-                  "static long %s_share(long tasks, int thread, int threads)\n{\n"
-                  "    return thread >= threads ? tasks : tasks * thread / threads;\n}\n\n",
+    text_print(t, "/* Where the share of a thread begins: tasks are dealt out in order to no more than `most` threads. */\n"
+                  "static long %s_share(long tasks, int thread, int threads, int most)\n{\n"
+                  "    int team = threads < most ? threads : most;\n\n"
+                  "    return thread >= team ? tasks : tasks * thread / team;\n}\n\n",
                prefix);
     text_print(t, "#ifdef _OPENMP\n/* No more threads than the caller allows. */\nstatic int %s_team(int most)\n{\n"
                   "    return omp_get_max_threads() < most ? omp_get_max_threads() : most;\n}\n#endif\n\n",
@@ -83,7 +84,8 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
     c_string(t, header);
     text_print(t, "\n\n#include <math.h>\n#include <stdbool.h>\n#include <string.h>\n");
     if (run_in_parallel(plan))
-        text_print(t, "#ifdef _OPENMP\n#include <omp.h>\n#endif\n");
+        text_print(t, "#ifdef _OPENMP\n#include <omp.h>\n#define NN_BARRIER _Pragma(\"omp barrier\") /* all threads meet */\n"
+                      "#else\n#define NN_BARRIER (void)0\n#endif\n");
 
     print_section(t, "vectors");
     paste(t, "runtime/nn_vec.h");

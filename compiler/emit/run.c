@@ -212,16 +212,20 @@ static const char *all_tasks(Arena *a, const Kernel *k)
     return k->blocked ? times(a, k->tasks, "blocks") : arena_print(a, "%lld", (long long)k->tasks);
 }
 
+/* The first or the next thread's first task. */
+static const char *share(const Runner *r, const char *tasks, const char *thread, int most)
+{
+    return arena_print(r->program->arena, "%s_share(%s, %s, threads, %d)", r->prefix, tasks, thread, most);
+}
+
 static void print_blocks(Text *t, Runner *r, const Phase *phase, const char *indent)
 {
-    const char *in = arena_print(t->arena, "%s    ", indent), *team = "threads";
     Arena *a = t->arena;
+    const char *in = arena_print(a, "%s    ", indent);
 
-    if (r->parallel && phase->threads < r->loops->threads)
-        team = arena_print(a, "(threads < %d ? threads : %d)", phase->threads, phase->threads);
     if (r->parallel)
-        text_print(t, "%sfor (long block = %s_share(blocks, thread, %s), end = %s_share(blocks, thread + 1, %s); block < end; block++) {\n",
-                   indent, r->prefix, team, r->prefix, team);
+        text_print(t, "%sfor (long block = %s, end = %s; block < end; block++) {\n", indent,
+                   share(r, "blocks", "thread", phase->threads), share(r, "blocks", "thread + 1", phase->threads));
     else
         text_print(t, "%sfor (long block = 0; block < blocks; block++) {\n", indent);
     for (int i = 0; i < phase->count; i++) {
@@ -238,18 +242,14 @@ static void print_tasks(Text *t, Runner *r, const Phase *phase, const char *inde
 
     for (int i = 0; i < phase->count; i++) {
         const Kernel *k = r->loops->kernels.at[phase->first + i];
-        const char *all = all_tasks(a, k), *team = "threads";
-        if (!r->parallel) {
+        const char *all = all_tasks(a, k);
+        if (!r->parallel)
             print_call(t, r, k, indent, "0", all);
-            continue;
-        }
-        if (k->threads < r->loops->threads)
-            team = arena_print(a, "(threads < %d ? threads : %d)", k->threads, k->threads);
-        if (k->threads == 1)
+        else if (k->threads == 1) {
             text_print(t, "%sif (thread == 0)\n", indent);
-        print_call(t, r, k, k->threads == 1 ? arena_print(a, "%s    ", indent) : indent,
-                   k->threads == 1 ? "0" : arena_print(a, "%s_share(%s, thread, %s)", r->prefix, all, team),
-                   k->threads == 1 ? all : arena_print(a, "%s_share(%s, thread + 1, %s)", r->prefix, all, team));
+            print_call(t, r, k, arena_print(a, "%s    ", indent), "0", all);
+        } else
+            print_call(t, r, k, indent, share(r, all, "thread", k->threads), share(r, all, "thread + 1", k->threads));
     }
 }
 
@@ -303,7 +303,7 @@ static void print_phases(Text *t, Runner *r)
     for (int i = 0; i < r->loops->phases.n; i++) {
         const Phase *phase = &r->loops->phases.at[i];
         if (i > 0 && r->parallel)
-            text_print(t, "#pragma omp barrier\n");
+            text_print(t, "%sNN_BARRIER;\n", indent);
         text_print(t, "\n");
         if (i == update) {
             text_print(t, "    /* A loss that is not finite changes nothing. */\n    if (isfinite(*%s)) {\n", r->names[r->loss->id]);

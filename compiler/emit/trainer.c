@@ -198,24 +198,24 @@ static void print_batch_call(Text *t, const Program *p, const char *verb)
 {
     const char *prefix = emit_prefix(t->arena, p);
 
-    text_print(t, "static int run_%s(void *ctx, const void *const *fields, int n)\n{\n    %s_batch batch = {", verb, prefix);
+    text_print(t, "static int run_%s(void *ctx, const void *const *given, int n)\n{\n    %s_batch batch = {", verb, prefix);
     for (int i = 0; i < p->fields.n; i++)
-        text_print(t, "%sfields[%d]", i ? ", " : "", i);
+        text_print(t, "%sgiven[%d]", i ? ", " : "", i);
     text_print(t, "};\n\n    return %s_%s(ctx, &batch, n);\n}\n\n", prefix, verb);
 }
 
 static void print_sample_call(Text *t, const Program *p, const char *verb, int outputs)
 {
-    text_print(t, "static int run_%s(const void *ctx, void *scratch, const void *const *fields, int n, float *const *outputs)\n{\n"
+    text_print(t, "static int run_%s(const void *ctx, void *scratch, const void *const *given, int n, float *const *results)\n{\n"
                   "    return %s_%s(ctx, scratch, ",
                verb, emit_prefix(t->arena, p), verb);
     for (int i = 0; i < p->fields.n; i++)
         if (!p->fields.at[i].label)
-            text_print(t, "fields[%d], ", i);
+            text_print(t, "given[%d], ", i);
     text_print(t, "n, ");
     for (int i = 0; i < outputs; i++)
-        text_print(t, "%soutputs[%d]", i ? ", " : "", i);
-    text_print(t, outputs ? ");\n}\n\n" : "outputs[0]);\n}\n\n");
+        text_print(t, "%sresults[%d]", i ? ", " : "", i);
+    text_print(t, outputs ? ");\n}\n\n" : "results[0]);\n}\n\n");
 }
 
 static void print_counted(Text *t, const char *name, int n)
