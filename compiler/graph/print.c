@@ -62,7 +62,7 @@ static void print_subscripts(Printer *p, Expr *const *at, int n)
 static void print_infix(Printer *p, const Expr *x, const char *sign, const Expr *y, int left, int right)
 {
     print_expr(p, x, left);
-    text_print(p->text, p->narrow && left > COMPARE ? "%s" : " %s ", sign);
+    text_print(p->text, left == ATOM || (p->narrow && left > COMPARE) ? "%s" : " %s ", sign);
     print_expr(p, y, right);
 }
 

@@ -93,9 +93,7 @@ static int read_subscripts(Reader *r, Expr **at, const Tensor *t)
     do {
         Expr *e = at[n] = read_expr(r);
         skip_blanks(r);
-        if (e->kind == EXPR_INDEX && isdigit((unsigned char)*r->s))
-            e->index->size = strtoll(r->s, (char **)&r->s, 10);
-        else if (e->kind == EXPR_INDEX && e->index->size == 0 && t)
+        if (e->kind == EXPR_INDEX && e->index->size == 0 && t)
             e->index->size = t->size[n];
         n++;
     } while (accept(r, ","));
@@ -169,8 +167,12 @@ static Expr *read_atom(Reader *r)
     if (*r->s == '(' && op_find(name))
         return read_call(r, op_find(name));
     Tensor *t = graph_find(r->g, name);
-    if (!t)
-        return expr_index(r->g->arena, find_index(r, name));
+    if (!t) {
+        Index *x = find_index(r, name);
+        if (r->s[0] == ' ' && isdigit((unsigned char)r->s[1]))
+            x->size = strtoll(r->s, (char **)&r->s, 10);
+        return expr_index(r->g->arena, x);
+    }
     Expr *at[MAX_RANK] = {0};
     bool padded = accept(r, "?");
     if (t->rank) {
