@@ -3,14 +3,26 @@
 
 static const char *up(Text *t, const Program *p) { return upper(t->arena, emit_prefix(t->arena, p)); }
 
+/* "scalars[LENET5_SCALAR_STEPS]" */
+static const char *scalar(Text *t, const Program *p, const char *name)
+{
+    if (scalar_position(name) < 0)
+        bug("'%s' is no scalar", name);
+    return arena_print(t->arena, "scalars[%s_SCALAR_%s]", up(t, p), upper(t->arena, name));
+}
+
 /* Pointers that are needed, and class indices in range: "return EARGUMENT" unless all hold. `base` is "batch->" or "". */
 static void print_field_checks(Text *t, const Program *p, const char *base, bool labels)
 {
-    const char **names = field_names(p);
+    const char **names = field_names(p), *so_far = "    if (";
 
     for (int i = 0; i < p->fields.n; i++)
-        if (labels || !p->fields.at[i].label)
-            text_print(t, "    if (!%s%s)\n        return %s_EARGUMENT;\n", base, names[i], up(t, p));
+        if (labels || !p->fields.at[i].label) {
+            text_print(t, "%s!%s%s", so_far, base, names[i]);
+            so_far = " || ";
+        }
+    if (so_far[1] == '|')
+        text_print(t, ")\n        return %s_EARGUMENT;\n", up(t, p));
     for (int i = 0; i < p->fields.n; i++) {
         const Field *f = &p->fields.at[i];
         if (f->classes == 0 || (f->label && !labels))
@@ -34,10 +46,10 @@ static void print_init(Text *t, const Program *p)
         {"last", "1"}, {"epoch", "1"}, {"steps_per_epoch", "1"}, {"total_steps", "1e9"}, {"valid_loss", "(double)INFINITY"},
         {"seed", "(double)seed"}};
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        text_print(t, "    scalars[%d] = %s; /* %s */\n", scalar_position(values[i].name), values[i].value, values[i].name);
-    text_print(t, "    scalars[%d] = ", scalar_position("base_lr"));
+        text_print(t, "    %s = %s;\n", scalar(t, p, values[i].name), values[i].value);
+    text_print(t, "    %s = ", scalar(t, p, "base_lr"));
     c_double(t, base_rate(p));
-    text_print(t, "; /* base_lr */\n    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
+    text_print(t, ";\n    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
 }
 
 /* A result of the graph goes to a scalar of the context. */
@@ -47,7 +59,7 @@ static void print_keep_rate(Text *t, const Program *p, const Plan *plan, GraphKi
 
     if (!lr)
         return;
-    text_print(t, "    scalars[%d] = ", SCALAR_LR);
+    text_print(t, "    %s = ", scalar(t, p, "lr"));
     print_result(t, plan, kind, p, lr, 0);
     text_print(t, ";\n");
 }
@@ -56,18 +68,16 @@ static void print_step(Text *t, const Program *p, const Plan *plan)
 {
     const char *prefix = emit_prefix(t->arena, p);
     const Storage *loss = loops_storage(plan->work[GRAPH_STEP].loops, "loss");
-    int steps = scalar_position("steps"), total = scalar_position("total"), last = scalar_position("last");
+    const char *steps = scalar(t, p, "steps"), *total = scalar(t, p, "total"), *last = scalar(t, p, "last");
 
     text_print(t, "int %s_step(void *ctx, const %s_batch *batch, int n)\n{\n    unsigned char *context = ctx;\n    double *scalars = ctx;\n\n"
                   "    if (!%s_aligned(ctx) || !batch || n < 1 || n > %s_BATCH)\n        return %s_EARGUMENT;\n",
                prefix, prefix, prefix, up(t, p), up(t, p));
     print_field_checks(t, p, "batch->", true);
     text_print(t,
-               "    scalars[%d] = n; /* count */\n"
-               "    if (!(scalars[%d] > 0)) { /* total: nobody splits this step over several calls */\n"
-               "        scalars[%d] = n;\n        scalars[%d] = 1; /* last */\n    }\n"
-               "    scalars[%d]++; /* steps */\n    %s_run_step(context, batch, n);\n",
-               scalar_position("count"), total, total, last, steps, prefix);
+               "    %s = n;\n    if (!(%s > 0)) { /* nobody splits this step over several calls */\n"
+               "        %s = n;\n        %s = 1;\n    }\n    %s++;\n    %s_run_step(context, batch, n);\n",
+               scalar(t, p, "count"), total, total, last, steps, prefix);
     print_keep_rate(t, p, plan, GRAPH_STEP);
     text_print(t, "    bool learnt = ");
     if (loss) {
@@ -77,8 +87,7 @@ static void print_step(Text *t, const Program *p, const Plan *plan)
     } else
         text_print(t, "true;\n");
     text_print(t,
-               "    if (!learnt || !(scalars[%d] > 0)) /* no step was made yet */\n        scalars[%d]--;\n"
-               "    scalars[%d] = 0;\n    scalars[%d] = 1;\n    return learnt ? %s_OK : %s_ENOTFINITE;\n}\n\n",
+               "    if (!learnt || !(%s > 0)) /* no step was made yet */\n        %s--;\n    %s = 0;\n    %s = 1;\n    return learnt ? %s_OK : %s_ENOTFINITE;\n}\n\n",
                last, steps, total, last, up(t, p), up(t, p));
 }
 
@@ -91,9 +100,9 @@ static void print_eval(Text *t, const Program *p)
                prefix, prefix, prefix, up(t, p), up(t, p));
     print_field_checks(t, p, "batch->", true);
     text_print(t,
-               "    scalars[%d] = n; /* count */\n    scalars[%d] = n; /* total */\n"
-               "    %s_run_eval(ctx, batch, n);\n    scalars[%d] = 0; /* the next step is its own */\n    return %s_OK;\n}\n\n",
-               scalar_position("count"), scalar_position("total"), prefix, scalar_position("total"), up(t, p));
+               "    %s = n;\n    %s = n;\n    %s_run_eval(ctx, batch, n);\n    %s = 0; /* the next step is its own */\n"
+               "    return %s_OK;\n}\n\n",
+               scalar(t, p, "count"), scalar(t, p, "total"), prefix, scalar(t, p, "total"), up(t, p));
 }
 
 static void print_metrics(Text *t, const Program *p, const Plan *plan)
@@ -171,8 +180,10 @@ void print_entries(Text *t, const Program *p, const Plan *plan)
 {
     const char *prefix = emit_prefix(t->arena, p);
 
-    if (p->init)
+    if (p->init) {
         print_init(t, p);
+        text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
+    }
     if (p->step) {
         print_step(t, p, plan);
         if (p->eval)
@@ -180,7 +191,6 @@ void print_entries(Text *t, const Program *p, const Plan *plan)
         print_reset(t, p, plan);
         if (p->report)
             print_metrics(t, p, plan);
-        text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
     }
     if (p->predict)
         print_samples(t, p, plan, GRAPH_PREDICT);

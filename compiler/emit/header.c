@@ -137,7 +137,6 @@ static void print_training(Text *t, const Program *p)
     if (p->report)
         text_print(t, "int %s_report(void *ctx);\ndouble %s_loss(const void *ctx);\nconst double *%s_metrics(const void *ctx);\n",
                    prefix, prefix, prefix);
-    text_print(t, "double *%s_scalars(void *ctx);\n", prefix);
 }
 
 static void print_inference(Text *t, const Program *p)
@@ -187,13 +186,12 @@ void emit_model_h(Text *t, const Program *p, const Plan *plan)
                up, up);
     print_constants(t, p, plan);
     print_batch(t, p);
-    if (p->step) {
-        print_scalars(t, p);
-        if (p->report)
-            print_metrics(t, p);
-    }
     if (p->init)
-        text_print(t, "\n/* Draws the weights; the same seed gives the same bits. */\nint %s_init(void *ctx, uint64_t seed);\n", prefix);
+        print_scalars(t, p);
+    if (p->report)
+        print_metrics(t, p);
+    if (p->init)
+        text_print(t, "\n/* Draws the weights; the same seed gives the same bits. */\nint %s_init(void *ctx, uint64_t seed);\ndouble *%s_scalars(void *ctx);\n", prefix, prefix);
     if (p->step)
         print_training(t, p);
     print_inference(t, p);
