@@ -16,6 +16,8 @@ typedef struct Memo {
     const Rename *rename; /* expr_place: what to replace */
     bool escapes;         /* what is put in the place of an index may leave its range */
     Equation *const *inlined; /* expr_inline: the makers of loads to be replaced, by tensor */
+    LIST(Expr *) loads;       /* expr_inline: loads replaced so far, with ... */
+    LIST(Expr *) values;      /* ... what stands for them: equal loads share it */
 } Memo;
 
 static int memo_slot(const Memo *m, const Expr *e)
@@ -279,9 +281,17 @@ static Expr *rebuild_load(Memo *m, Expr *e, Expr *const *args, bool moved)
     bool padded = (e->padded || (m->escapes && moved)) && may_be_outside(args, e->tensor);
     const Equation *maker = m->inlined ? m->inlined[e->tensor->id] : NULL;
 
-    if (maker)
-        return inline_load(m, maker, args, padded);
-    return moved || padded != e->padded ? expr_load(m->arena, e->tensor, args, padded) : e;
+    if (moved || padded != e->padded)
+        e = expr_load(m->arena, e->tensor, args, padded);
+    if (!maker)
+        return e;
+    for (int i = 0; i < m->loads.n; i++)
+        if (expr_same(m->loads.at[i], e))
+            return m->values.at[i];
+    Expr *value = inline_load(m, maker, args, padded);
+    PUSH(m->arena, m->loads, e);
+    PUSH(m->arena, m->values, value);
+    return value;
 }
 
 static Expr *rebuild(Memo *m, Expr *e)

@@ -264,7 +264,8 @@ static unsigned choose_digits(const Axis *x)
                 points *= (double)x->index[i]->size;
         if (tells_remainder(x, mask))
             points = (double)((x->index[1]->size + x->coef[0] - 1) / x->coef[0]);
-        if (!best || points < least) {
+        bool affine = x->coef[0] > 1 && mask == 1u << (x->n - 1) && x->coef[x->n - 1] == 1;
+        if (!best || points < least || (points == least && affine)) {
             best = mask;
             least = points;
         }
@@ -334,7 +335,7 @@ static void guess_axis(Turn *t, int k)
         if (expr_has_index(subscript, t->from.box[i]))
             t->known[i] = true;
     t->to.at[k] = output_index(t, "k", t->from.out->size[k], 1);
-    PUSH(t->arena, t->conditions, whole_op(t, "eq", subscript, t->to.at[k]));
+    PUSH(t->arena, t->conditions, whole_op(t, "eq", t->to.at[k], subscript));
     t->guesses = true;
 }
 
@@ -415,12 +416,18 @@ static bool is_solved(const Turn *t, const Index *i)
     return false;
 }
 
+/* What was summed over before comes first, then what moves the window. */
 static void write_box(Turn *t)
 {
-    equation_set_box(&t->to, t->turns.n, t->turns.at);
-    for (int k = 0; k < t->from.nbox; k++)
-        if (!is_solved(t, t->from.box[k]))
-            equation_add_index(&t->to, t->from.box[k]);
+    const Equation *q = &t->from;
+    int outer = equation_outer(q);
+
+    equation_set_box(&t->to, q->nbox - outer, q->box + outer);
+    for (int k = 0; k < outer; k++)
+        if (!is_solved(t, q->box[k]))
+            equation_add_index(&t->to, q->box[k]);
+    for (int k = 0; k < t->turns.n; k++)
+        equation_add_index(&t->to, t->turns.at[k]);
 }
 
 static void turn_round(Graph *g, Equation *q)

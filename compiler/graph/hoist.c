@@ -1,82 +1,134 @@
-/* hoist.c -- dear scalar work that stands in a loop is done once, before it.
+/* hoist.c -- dear work that stands deeper in a loop than it must is done once, before it.
  *
- * A subexpression without indices, over numbers and scalars only, that contains a dear operation (1 - b1^steps in
- * Adam) gets an equation of rank 0 of its own, which is computed once and in double.
+ * A subexpression with a dear operation that knows fewer indices than the place it stands in gets an equation of its
+ * own: over numbers and scalars only (1 - b1^steps in Adam) one of rank 0, which is computed in double; over some of the
+ * indices (sqrt(var[c] + eps) in batch norm) a small tensor. A division by something so small becomes a product with its
+ * reciprocal: one rounding more, far fewer divisions.
  *
  * needs:  equations in order
- * leaves: the same, with equations of rank 0 in front of those that read them; equal subexpressions share one */
+ * leaves: the same, with small equations in front of those that read them; equal ones are one */
 #include "graph/rewrite.h"
+
+/* A small tensor pays when it has at most one element for so many points. */
+enum { POINTS_PER_ELEMENT = 4 };
 
 typedef struct Hoist {
     Graph *graph;
-    LIST(Equation *) done;    /* the new list of equations */
-    LIST(Equation *) hoisted; /* those made here */
+    Arena *arena;
+    LIST(Equation *) done; /* the new list of equations */
+    const Equation *reader;
+    int nbox;              /* how many of the reader's indices there are where we look */
 } Hoist;
 
-static bool is_scalar(const Expr *e)
+/* The reader's indices in e, the batch first; false when e knows as much as its place, or stands for the reduction. */
+static bool small(const Hoist *h, const Expr *e, Index **index, int *n)
 {
-    if (e->kind == EXPR_NUMBER)
+    double all = 1, own = 1;
+
+    *n = 0;
+    for (int k = 0; k < h->nbox; k++) {
+        Index *i = h->reader->box[k];
+        all *= (double)i->size;
+        if (!expr_has_index(e, i))
+            continue;
+        own *= (double)i->size;
+        index[(*n)++] = i;
+        for (int j = *n - 1; j > 0 && i->batch; j--) {
+            index[j] = index[j - 1];
+            index[j - 1] = i;
+        }
+    }
+    return own * POINTS_PER_ELEMENT <= all && *n <= MAX_RANK;
+}
+
+static bool has_result(const Expr *e)
+{
+    if (e->kind == EXPR_RESULT)
         return true;
-    if (e->kind == EXPR_LOAD)
-        return e->tensor->rank == 0;
-    if (e->kind != EXPR_OP)
-        return false;
     for (int i = 0; i < e->nargs; i++)
-        if (!is_scalar(e->args[i]))
-            return false;
-    return true;
+        if (has_result(e->args[i]))
+            return true;
+    return false;
 }
 
-static Expr *own_equation(Hoist *h, const Equation *reader, Expr *e)
+static bool may_leave(const Hoist *h, const Expr *e)
 {
-    Arena *a = h->graph->arena;
+    Index *index[MAX_BOX];
+    int n;
 
-    for (int i = 0; i < h->hoisted.n; i++)
-        if (expr_same(h->hoisted.at[i]->value, e))
-            return expr_scalar(a, h->hoisted.at[i]->out);
-    Tensor *t = graph_tensor(h->graph, "scalar", ROLE_TEMP, 0, NULL);
-    t->where = reader->where;
-    Equation *q = NEW(a, Equation);
-    *q = (Equation){.out = t, .how = EQ_MAP, .value = e, .layer = reader->layer, .where = reader->where,
-                    .backward = reader->backward};
-    PUSH(a, h->done, q);
-    PUSH(a, h->hoisted, q);
-    return expr_scalar(a, t);
+    /* In one that is computed once anyway there is nothing to gain. */
+    return h->nbox > 0 && !expr_whole(e) && !expr_is_condition(e) && small(h, e, index, &n) && !has_result(e);
 }
 
-static Expr *hoist(Hoist *h, const Equation *reader, Expr *e)
+static Expr *own_equation(Hoist *h, Expr *e)
 {
-    Arena *a = h->graph->arena;
+    const Equation *reader = h->reader;
+    Index *index[MAX_BOX];
+    int64_t size[MAX_RANK];
+    Expr *at[MAX_RANK];
+    int n;
+
+    small(h, e, index, &n);
+    Equation *q = NEW(h->arena, Equation);
+    *q = (Equation){.how = EQ_MAP, .layer = reader->layer, .where = reader->where, .backward = reader->backward};
+    Rename r = {.nindex = n};
+    for (int k = 0; k < n; k++) {
+        Index *own = index_new(h->arena, index[k]->name, index[k]->size);
+        own->batch = index[k]->batch;
+        size[k] = own->size;
+        at[k] = expr_index(h->arena, index[k]);
+        r.from[k] = index[k];
+        q->at[k] = r.to[k] = expr_index(h->arena, own);
+    }
+    const char *name = n ? arena_print(h->arena, "%s.part", reader->out->name) : "scalar";
+    q->out = graph_tensor(h->graph, name, ROLE_TEMP, n, size);
+    q->out->where = reader->where;
+    q->out->batched = n && index[0]->batch;
+    q->value = expr_place(h->arena, e, &r);
+    equation_set_box(q, 0, NULL);
+    PUSH(h->arena, h->done, q);
+    return expr_load(h->arena, q->out, at, false);
+}
+
+static Expr *hoist(Hoist *h, Expr *e)
+{
     Expr *args[MAX_RANK];
     bool changed = false;
 
-    if (e->kind == EXPR_OP && is_scalar(e))
-        return expr_dear(e) ? own_equation(h, reader, e) : e;
+    /* Subscripts and counters are whole: nothing dear to find there. */
+    if (e->kind != EXPR_OP || !expr_dear(e))
+        return e;
+    if (may_leave(h, e))
+        return own_equation(h, e);
+    if (e->op->id == OP_div && e->args[1]->kind != EXPR_NUMBER && !expr_is_number(e->args[0], 1) &&
+        may_leave(h, e->args[1])) {
+        Expr *once = expr_op(h->arena, "div", expr_number(h->arena, 1), e->args[1], NULL);
+        return expr_op(h->arena, "mul", hoist(h, e->args[0]), own_equation(h, once), NULL);
+    }
     for (int i = 0; i < e->nargs; i++) {
-        args[i] = hoist(h, reader, e->args[i]);
+        args[i] = hoist(h, e->args[i]);
         changed |= args[i] != e->args[i];
     }
-    if (!changed)
-        return e;
-    if (e->kind == EXPR_OP)
-        return expr_apply(a, e->op, args);
-    /* Subscripts and counters are whole: nothing dear to find there. */
-    return e;
+    return changed ? expr_apply(h->arena, e->op, args) : e;
 }
 
 void graph_hoist(Graph *g)
 {
-    Hoist h = {.graph = g};
+    Hoist h = {.graph = g, .arena = g->arena};
 
     for (int i = 0; i < g->equations.n; i++) {
         Equation *q = g->equations.at[i];
-        if (q->nbox)
-            q->value = hoist(&h, q, q->value);
-        if (q->tail && q->out->rank)
-            q->tail = hoist(&h, q, q->tail);
+        h.reader = q;
+        h.nbox = q->nbox;
+        q->value = hoist(&h, q->value);
+        h.nbox = equation_outer(q);
+        if (q->tail)
+            q->tail = hoist(&h, q->tail);
         PUSH(g->arena, h.done, q);
     }
     g->equations.at = h.done.at;
     g->equations.n = h.done.n;
     g->equations.room = h.done.room;
+    graph_simplify(g); /* equal parts of several equations are computed once */
+    graph_drop_dead(g);
 }

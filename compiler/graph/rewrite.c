@@ -232,11 +232,33 @@ Expr *expr_inside(Arena *a, Expr *e, int64_t size)
     return above && below ? expr_op(a, "and", above, below, NULL) : above ? above : below;
 }
 
-/* A load is 0 outside when the index itself, over the whole axis, is one of its subscripts. */
+/* Does i outside of its range surely put this subscript outside of the axis? */
+static bool leaves_axis(Expr *subscript, int64_t size, const Index *i)
+{
+    Linear l;
+    int64_t c = 0, low, high;
+
+    if (!expr_linear(subscript, &l))
+        return false;
+    for (int k = l.n; k-- > 0;) {
+        if (l.atom[k]->kind == EXPR_INDEX && l.atom[k]->index == i) {
+            c = l.coef[k];
+            l.coef[k] = 0;
+        } else if (expr_has_index(l.atom[k], i)) {
+            return false;
+        }
+    }
+    if (c == 0 || !linear_range(&l, &low, &high))
+        return false;
+    if (c > 0)
+        return high - c < 0 && low + c * i->size >= size;
+    return low - c >= size && high + c * i->size < 0;
+}
+
 static bool load_vanishes(const Expr *e, const Index *i)
 {
     for (int k = 0; k < e->nargs; k++)
-        if (e->args[k]->kind == EXPR_INDEX && e->args[k]->index == i && e->tensor->size[k] == i->size)
+        if (leaves_axis(e->args[k], e->tensor->size[k], i))
             return true;
     return false;
 }

@@ -58,9 +58,15 @@ static Expr *take_out(const Equation *q, Arena *a, Expr **value, Expr *x)
         *value = e->args[0];
         return expr_op(a, "div", x, e->args[1], NULL);
     }
-    if (expr_is(e, OP_select) && stays_same(&f, e->args[0]) && expr_is_number(e->args[2], 0)) {
-        *value = e->args[1];
-        return expr_op(a, "select", e->args[0], x, e->args[2]);
+    if (expr_is(e, OP_select) && expr_is_number(e->args[2], 0)) {
+        Expr *inner = e->args[1];
+        if (stays_same(&f, e->args[0])) {
+            *value = inner;
+            return expr_op(a, "select", e->args[0], x, e->args[2]);
+        }
+        x = take_out(q, a, &inner, x);
+        *value = x ? expr_op(a, "select", e->args[0], inner, e->args[2]) : e;
+        return x;
     }
     if (expr_is(e, OP_mul)) {
         split_factors(&f, e);
@@ -74,8 +80,16 @@ static Expr *take_out(const Equation *q, Arena *a, Expr **value, Expr *x)
 
 static void take_factors_out(Graph *g, Equation *q)
 {
-    if (q->how != EQ_SUM || !equation_covers(q) || q->nbox == equation_outer(q))
+    int outer = equation_outer(q);
+
+    if (q->how != EQ_SUM || q->nbox == outer || !equation_covers(q))
         return;
+    Factors f = {.arena = g->arena, .q = q, .outer = outer};
+    if (stays_same(&f, q->value)) {
+        for (; q->nbox > outer; q->nbox--)
+            q->value = times(&f, q->value, expr_number(g->arena, (double)q->box[q->nbox - 1]->size));
+        return;
+    }
     Expr *result = expr_result(g->arena), *after = result, *more;
     while ((more = take_out(q, g->arena, &q->value, after)))
         after = more;
