@@ -87,8 +87,10 @@ static void print_step(Text *t, const Program *p, const Plan *plan)
     } else
         text_print(t, "true;\n");
     text_print(t,
-               "    if (!learnt || !(%s > 0)) /* no step was made yet */\n        %s--;\n    %s = 0;\n    %s = 1;\n    return learnt ? %s_OK : %s_ENOTFINITE;\n}\n\n",
-               last, steps, total, last, up(t, p), up(t, p));
+               "    if (!learnt || !(%s > 0)) /* no step was made yet */\n        %s--;\n"
+               "    if (!learnt || %s > 0) { /* the next step begins afresh */\n        %s = 0;\n        %s = 1;\n    }\n"
+               "    return learnt ? %s_OK : %s_ENOTFINITE;\n}\n\n",
+               last, steps, last, total, last, up(t, p), up(t, p));
 }
 
 static void print_eval(Text *t, const Program *p)
