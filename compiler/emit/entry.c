@@ -59,7 +59,7 @@ static void print_keep_rate(Text *t, const Program *p, const Plan *plan, GraphKi
 
     if (!lr)
         return;
-    text_print(t, "    %s = ", scalar(t, p, "lr"));
+    text_print(t, "    %s = *", scalar(t, p, "lr"));
     print_result(t, plan, kind, p, lr, 0);
     text_print(t, ";\n");
 }
@@ -81,7 +81,7 @@ static void print_step(Text *t, const Program *p, const Plan *plan)
     print_keep_rate(t, p, plan, GRAPH_STEP);
     text_print(t, "    bool learnt = ");
     if (loss) {
-        text_print(t, "isfinite(");
+        text_print(t, "isfinite(*");
         print_result(t, plan, GRAPH_STEP, p, loss, 0);
         text_print(t, ");\n");
     } else
@@ -107,25 +107,39 @@ static void print_eval(Text *t, const Program *p)
                scalar(t, p, "count"), scalar(t, p, "total"), prefix, scalar(t, p, "total"), up(t, p));
 }
 
+/* A figure that is a matrix: its rows one after the other, from metrics[k] on. */
+static void print_metric_rows(Text *t, const Program *p, const Plan *plan, const Output *m, const Storage *s, int64_t k)
+{
+    int64_t columns = m->size[m->rank - 1];
+
+    for (int64_t row = 0; row < output_count(m); row += columns) {
+        text_print(t, "    for (int i = 0; i < %lld; i++)\n        metrics[%lld + i] = ", (long long)columns, (long long)(k + row));
+        print_result(t, plan, GRAPH_REPORT, p, s, row);
+        text_print(t, "[i];\n");
+    }
+}
+
 static void print_metrics(Text *t, const Program *p, const Plan *plan)
 {
     const char *prefix = emit_prefix(t->arena, p);
-    int64_t at = plan->metrics;
+    int64_t at = plan->metrics, k = 0;
 
     text_print(t, "int %s_report(void *ctx)\n{\n    unsigned char *context = ctx;\n    double *metrics;\n\n"
                   "    if (!%s_aligned(ctx))\n        return %s_EARGUMENT;\n    %s_run_report(context);\n"
                   "    metrics = (void *)(context + %lld);\n",
                prefix, prefix, up(t, p), prefix, (long long)at);
-    for (int i = 0, k = 0; i < p->metrics.n; i++) {
+    for (int i = 0; i < p->metrics.n; i++) {
         const Output *m = &p->metrics.at[i];
         const Storage *s = loops_storage(plan->work[GRAPH_REPORT].loops, m->tensor);
         if (!s)
             bug("metric '%s' is not in the report", m->name);
-        for (int64_t e = 0; e < output_count(m); e++) {
-            text_print(t, "    metrics[%d] = ", k++);
-            print_result(t, plan, GRAPH_REPORT, p, s, e);
+        if (output_count(m) == 1) {
+            text_print(t, "    metrics[%lld] = *", (long long)k);
+            print_result(t, plan, GRAPH_REPORT, p, s, 0);
             text_print(t, ";\n");
-        }
+        } else
+            print_metric_rows(t, p, plan, m, s, k);
+        k += output_count(m);
     }
     text_print(t, "    return %s_OK;\n}\n\n", up(t, p));
     text_print(t, "const double *%s_metrics(const void *ctx)\n{\n    return (const void *)((const unsigned char *)ctx + %lld);\n}\n\n", prefix,

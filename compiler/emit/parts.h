@@ -44,7 +44,7 @@ void print_file_functions(Text *t, const Program *p, const Plan *plan);
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind);
 bool run_in_parallel(const Plan *plan);
-/* A result of the graph as an expression of type double, element i of its rows. */
+/* A pointer to element i (row-major) of a result of a graph that works in the context. */
 void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i);
 
 /* --- entry.c --- */

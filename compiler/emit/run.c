@@ -438,8 +438,6 @@ void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, c
         base = 8 * scalar_position(s->name);
     else
         bug("'%s' is no result of %s", s->name, kind_name(kind));
-    if (l->order == ORDER_DOUBLE)
-        text_print(t, "*(const double *)(const void *)(context + %lld)", (long long)base);
-    else
-        text_print(t, "(double)*(const %s *)(const void *)(context + %lld)", element_type(s), (long long)(base + 4 * at));
+    text_print(t, "((const %s *)(const void *)(context + %lld))", element_type(s),
+               (long long)(base + (l->order == ORDER_DOUBLE ? 0 : 4 * at)));
 }
