@@ -80,8 +80,8 @@ Kernel *kernel_copy(Build *b, const Place *from, const Place *to);
 /* function.c */
 int kernel_arg(Kernel *k, Storage *s, bool writes); /* its position */
 /* Gives the kernel its function: an old one when the text is the same. `names` are the parameters', by position. */
-void kernel_function(Build *b, Kernel *k, const char *name, const char *comment, const char *const *names,
-                     const char *body);
+void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, const char *const *names,
+                     const char *body); /* q, in the comment, may be NULL */
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
 
 /* phase.c */

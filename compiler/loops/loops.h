@@ -26,7 +26,7 @@
 
 #include "graph/program.h"
 
-enum { LANES = 16, MAX_ARGS = 40, MAX_NUMBERS = 8, MAX_LOOPS = 20 };
+enum { LANES = 16, MAX_ARGS = 64, MAX_NUMBERS = 8, MAX_LOOPS = 20 };
 
 typedef enum { ORDER_LANES, ORDER_ROWS, ORDER_DOUBLE } Order;
 
@@ -147,6 +147,7 @@ typedef struct Loops {
     LIST(Phase) phases;
     int threads;              /* 1: too little work for a parallel region: no OpenMP at all */
     double flops, bytes;      /* of a full batch */
+    struct Place *rows, *lanes; /* for loops_storage */
 } Loops;
 
 /* Functions of the whole program, shared between its graphs. */
@@ -163,6 +164,8 @@ Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f);
 typedef void StoragePointer(Text *t, const Storage *s, void *user);
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
                  const char *first, const char *end);
+/* What the functions need beside nn_vec.h and nn_random.h: to be printed once, after them. */
+void loops_prelude(Text *t);
 /* The definition with its prefix: "static void lenet5_conv1_y(...)". */
 void function_print(Text *t, const Function *f, const char *prefix);
 /* --emit=loops. */

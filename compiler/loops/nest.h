@@ -78,6 +78,8 @@ typedef struct Scope {
 } Scope;
 
 void scope_start(Scope *s, Nest *n, int depth);
+/* Once for an expression, before its values are asked for: counts who shares what. */
+void scope_users(const Expr *e);
 Piece scope_value(Scope *s, const Expr *e);
 Piece scope_as(Scope *s, Piece p, Type type);
 /* p in a variable of its own, at the level where its dimensions are known. */

@@ -452,6 +452,23 @@ static Piece value(Scope *s, const Expr *e)
     bug("an expression of no kind");
 }
 
+/* How many users every node of e has, in `slot`. */
+static void count_users(const Expr *node, unsigned walk)
+{
+    Expr *e = (Expr *)node;
+
+    if (e->walk == walk) {
+        e->slot++;
+        return;
+    }
+    e->walk = walk;
+    e->slot = 1;
+    for (int i = 0; i < e->nargs; i++)
+        count_users(e->args[i], walk);
+}
+
+void scope_users(const Expr *e) { count_users(e, expr_walk()); }
+
 Piece scope_value(Scope *s, const Expr *e)
 {
     for (int i = 0; i < s->nmemo; i++)

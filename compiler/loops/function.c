@@ -1,0 +1,118 @@
+/* function.c -- kernels become C functions; equal ones become one. */
+#include "loops/build.h"
+
+#include <ctype.h>
+
+int kernel_arg(Kernel *k, Storage *s, bool writes)
+{
+    int i = 0;
+
+    while (i < k->nargs && k->arg[i] != s)
+        i++;
+    if (i == MAX_ARGS)
+        bug("a kernel with more than %d pointers", MAX_ARGS);
+    if (i == k->nargs)
+        k->arg[k->nargs++] = s;
+    k->writes[i] = k->writes[i] || writes;
+    return i;
+}
+
+const char *c_name(Arena *a, const char *name)
+{
+    Text t = {.arena = a};
+
+    if (isdigit((unsigned char)*name))
+        text_add(&t, "_", 1);
+    for (; *name; name++) {
+        char c = isalnum((unsigned char)*name) ? *name : '_';
+        text_add(&t, &c, 1);
+    }
+    return t.n ? t.s : "_";
+}
+
+static const char *element_type(const Storage *s)
+{
+    return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
+}
+
+static const char *parameters(Arena *a, const Kernel *k, const char *const *names)
+{
+    Text t = {.arena = a};
+
+    for (int i = 0; i < k->nargs; i++)
+        text_print(&t, "%s%s%s *restrict %s", i ? ", " : "", k->writes[i] ? "" : "const ", element_type(k->arg[i]), names[i]);
+    for (int i = 0; i < k->nnumbers; i++)
+        text_print(&t, ", uint32_t stream%d", i);
+    text_print(&t, "%s%slong first, long end", k->nargs ? ", " : "", k->takes_n ? "long n, " : "");
+    return t.s;
+}
+
+static bool name_used(const Functions *f, const char *name)
+{
+    for (int i = 0; i < f->list.n; i++)
+        if (strcmp(f->list.at[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Equations in comments: what would end the comment is parted. */
+static const char *comment_text(Arena *a, const Equation *q)
+{
+    Text t = {.arena = a}, safe = {.arena = a};
+
+    equation_print(&t, q);
+    for (size_t i = 0; i < t.n; i++) {
+        text_add(&safe, &t.s[i], 1);
+        if ((t.s[i] == '*' && t.s[i + 1] == '/') || (t.s[i] == '/' && t.s[i + 1] == '*'))
+            text_add(&safe, " ", 1);
+        if (t.s[i] == '\n')
+            text_add(&safe, " * ", 3);
+    }
+    while (safe.n && (safe.s[safe.n - 1] == '\n' || safe.s[safe.n - 1] == ' ' || safe.s[safe.n - 1] == '*'))
+        safe.s[--safe.n] = '\0';
+    const char *where = span_text(a, q->where);
+    if (*where)
+        text_print(&safe, "    %s", where);
+    return safe.n ? safe.s : "";
+}
+
+void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, const char *const *names,
+                     const char *body)
+{
+    Arena *a = b->functions->arena;
+    const char *full = arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body);
+
+    for (int i = 0; i < b->functions->list.n; i++)
+        if (strcmp(b->functions->list.at[i]->body, full) == 0) {
+            k->function = b->functions->list.at[i];
+            k->function->uses++;
+            return;
+        }
+    Function *f = NEW(a, Function);
+    f->name = name;
+    for (int i = 2; name_used(b->functions, f->name); i++)
+        f->name = arena_print(a, "%s_%d", name, i);
+    f->body = full;
+    f->text = q ? arena_print(a, "/* %s */\n", comment_text(a, q)) : "";
+    f->uses = 1;
+    k->function = f;
+    PUSH(a, b->functions->list, f);
+}
+
+void function_print(Text *t, const Function *f, const char *prefix)
+{
+    text_print(t, "%sstatic void %s%s%s", f->text, prefix, f->name, f->body);
+}
+
+void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
+                 const char *first, const char *end)
+{
+    text_print(t, "%s%s(", prefix, k->function->name);
+    for (int i = 0; i < k->nargs; i++) {
+        text_print(t, "%s", i ? ", " : "");
+        pointer(t, k->arg[i], user);
+    }
+    for (int i = 0; i < k->nnumbers; i++)
+        text_print(t, ", %uu", k->number[i]);
+    text_print(t, "%s%s%s%s, %s)", k->nargs ? ", " : "", k->takes_n ? n : "", k->takes_n ? ", " : "", first, end);
+}

@@ -1,0 +1,246 @@
+/* phase.c -- in which order kernels run, what must wait for what, and how long storages live.
+ *
+ * Kernels that need only their own block of samples of each other run block by block in one phase without waiting:
+ * a whole network's forward and backward for sixteen samples, while they are in the cache. What reduces over the batch comes
+ * in a phase after it, all such kernels together. */
+#include "loops/build.h"
+
+#include <limits.h>
+
+typedef struct Node {
+    Kernel *k;
+    LIST(int) before; /* kernels that must have run */
+    bool local;       /* reads batched tensors at its own samples only */
+    int phase;        /* where it runs, or -1 */
+} Node;
+
+typedef struct Queue {
+    Build *b;
+    int n;
+    Node *node;
+    Kernel **old; /* the kernels in the order of the equations */
+} Queue;
+
+/* --- edges --- */
+
+static Storage *storage_of(const Build *b, const Tensor *t)
+{
+    return b->rows[t->id].storage;
+}
+
+/* k reads the storage's old value: that of a parameter or state before the step. */
+static bool reads_old(const Build *b, const Kernel *k, const Storage *s)
+{
+    if (s->kind != STORAGE_KEPT || !k->equation)
+        return false;
+    Loads l[2] = {loads_of(k->equation->value), loads_of(k->equation->tail)};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < l[i].n; j++) {
+            const Tensor *t = l[i].at[j]->tensor;
+            if (t->role != ROLE_TEMP && storage_of(b, t) == s)
+                return true;
+        }
+    return false;
+}
+
+static void add_edge(Queue *o, int from, int to)
+{
+    if (from != to)
+        PUSH(o->b->arena, o->node[to].before, from);
+}
+
+static void find_edges(Queue *o)
+{
+    int storages = o->b->loops->storages.n;
+    typedef LIST(int) Ints;
+    Ints *writers = NEW_ARRAY(o->b->arena, Ints, storages);
+
+    for (int i = 0; i < o->n; i++)
+        for (int a = 0; a < o->node[i].k->nargs; a++) {
+            Ints *w = &writers[o->node[i].k->arg[a]->id];
+            if (!o->node[i].k->writes[a])
+                continue;
+            if (w->n > 0)
+                add_edge(o, w->at[w->n - 1], i);
+            PUSH(o->b->arena, *w, i);
+        }
+    for (int i = 0; i < o->n; i++)
+        for (int a = 0; a < o->node[i].k->nargs; a++) {
+            const Storage *s = o->node[i].k->arg[a];
+            const Ints *w = &writers[s->id];
+            if (w->n == 0 || o->node[i].k->writes[a])
+                continue;
+            bool old = reads_old(o->b, o->node[i].k, s);
+            for (int j = 0; j < w->n; j++)
+                if (old)
+                    add_edge(o, i, w->at[j]);
+                else
+                    add_edge(o, w->at[j], i);
+        }
+}
+
+static bool is_local(const Kernel *k)
+{
+    if (!k->blocked || !k->equation)
+        return k->blocked;
+    Loads l[2] = {loads_of(k->equation->value), loads_of(k->equation->tail)};
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < l[i].n; j++)
+            if (l[i].at[j]->tensor->batched && !is_batch(l[i].at[j]->args[0]))
+                return false;
+    return true;
+}
+
+/* --- phases --- */
+
+/* All that must run before node i has run; in this very phase only where that is allowed. */
+static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
+{
+    const Node *x = &o->node[i];
+
+    for (int j = 0; j < x->before.n; j++) {
+        int p = o->node[x->before.at[j]].phase;
+        if (p < 0 || (p == phase && !same_phase))
+            return false;
+    }
+    return true;
+}
+
+static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
+{
+    const Node *x = &o->node[i];
+
+    switch (kind) {
+    case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local);
+    case PHASE_TASKS: return !x->k->blocked && is_ready(o, i, phase, false);
+    default: return !x->k->blocked && x->k->threads == 1 && is_ready(o, i, phase, true);
+    }
+}
+
+/* Takes every kernel that may run in a phase of this kind. */
+static int fill_phase(Queue *o, PhaseKind kind)
+{
+    Loops *l = o->b->loops;
+    Phase p = {.kind = kind, .first = l->kernels.n, .threads = 1};
+    int phase = l->phases.n;
+
+    for (bool again = true; again;) {
+        again = false;
+        for (int i = 0; i < o->n; i++) {
+            if (o->node[i].phase >= 0 || !fits(o, i, kind, phase))
+                continue;
+            o->node[i].phase = phase;
+            PUSH(o->b->arena, l->kernels, o->node[i].k);
+            if (o->node[i].k->threads > p.threads)
+                p.threads = o->node[i].k->threads;
+            again = kind != PHASE_TASKS;
+        }
+    }
+    p.count = l->kernels.n - p.first;
+    if (p.count > 0)
+        PUSH(o->b->arena, l->phases, p);
+    return p.count;
+}
+
+/* --- work and threads --- */
+
+static double microseconds(const Kernel *k)
+{
+    double work = k->flops / loops_machine->gflops, traffic = k->bytes / loops_machine->gbytes;
+
+    return (work > traffic ? work : traffic) / 1000;
+}
+
+enum { WORTH_A_THREAD = 5, WORTH_THREADS = 20 }; /* microseconds of work in a kernel, in a step */
+
+static void choose_threads(Build *b, Kernel **kernels, int n)
+{
+    double all = 0, blocks = (double)blocks_of(b->graph->batch);
+
+    for (int i = 0; i < n; i++) {
+        Kernel *k = kernels[i];
+        double us = microseconds(k), most = (double)k->tasks * (k->blocked ? blocks : 1);
+        double worth = us / WORTH_A_THREAD;
+        all += us;
+        /* block by block, what counts is the whole phase */
+        k->threads = (int)(k->blocked || worth > most ? most : worth);
+        if (k->threads < 1)
+            k->threads = 1;
+        b->loops->flops += k->flops;
+        b->loops->bytes += k->bytes;
+    }
+    b->loops->threads = 1;
+    for (int i = 0; i < n; i++) {
+        if (all < WORTH_THREADS)
+            kernels[i]->threads = 1;
+        if (kernels[i]->threads > b->loops->threads)
+            b->loops->threads = kernels[i]->threads;
+    }
+}
+
+/* --- lives --- */
+
+static void find_lives(Build *b)
+{
+    Loops *l = b->loops;
+    bool many = blocks_of(b->graph->batch) > 1;
+    int time = 0;
+
+    for (int i = 0; i < l->phases.n; i++) {
+        Phase *p = &l->phases.at[i];
+        bool together = (p->kind == PHASE_BLOCKS && many) || (p->kind == PHASE_TASKS && l->threads > 1);
+        for (int j = p->first; j < p->first + p->count; j++) {
+            Kernel *k = l->kernels.at[j];
+            k->time = together ? time : time++;
+            for (int a = 0; a < k->nargs; a++) {
+                Storage *s = k->arg[a];
+                s->first = k->time < s->first ? k->time : s->first;
+                s->last = k->time > s->last ? k->time : s->last;
+            }
+        }
+        time += together;
+    }
+    for (int i = 0; i < l->storages.n; i++)
+        if (l->storages.at[i]->wanted)
+            l->storages.at[i]->last = INT_MAX;
+}
+
+/* Storages that no kernel mentions and nobody wants are no storages. */
+static void drop_unused(Loops *l)
+{
+    int n = 0;
+
+    for (int i = 0; i < l->storages.n; i++) {
+        Storage *s = l->storages.at[i];
+        if (s->last < 0 && !s->wanted)
+            continue;
+        s->id = n;
+        l->storages.at[n++] = s;
+    }
+    l->storages.n = n;
+}
+
+void phases_make(Build *b)
+{
+    Loops *l = b->loops;
+    Queue o = {.b = b, .n = l->kernels.n, .old = l->kernels.at};
+    int left = o.n;
+
+    o.node = NEW_ARRAY(b->arena, Node, o.n);
+    choose_threads(b, o.old, o.n);
+    for (int i = 0; i < o.n; i++)
+        o.node[i] = (Node){.k = o.old[i], .local = is_local(o.old[i]), .phase = -1};
+    find_edges(&o);
+    l->kernels.at = NULL;
+    l->kernels.n = l->kernels.room = 0;
+    while (left > 0) {
+        int before = left;
+        left -= fill_phase(&o, PHASE_SERIAL);
+        left -= fill_phase(&o, PHASE_BLOCKS);
+        left -= fill_phase(&o, PHASE_TASKS);
+        if (left == before)
+            bug("kernels of graph %s wait for each other", b->graph->name);
+    }
+    find_lives(b);
+    drop_unused(l);
+}
