@@ -581,6 +581,143 @@ START_TEST(fuse_rows)
 }
 END_TEST
 
+/* All passes, as the compiler runs them. */
+static void all_passes(Graph *g)
+{
+    static const struct {
+        const char *name;
+        Pass *pass;
+    } road[] = {{"gather", graph_gather}, {"simplify", graph_simplify}, {"hoist", graph_hoist},
+                {"fuse", graph_fuse},     {"dead", graph_drop_dead}};
+
+    for (size_t i = 0; i < sizeof road / sizeof *road; i++) {
+        road[i].pass(g);
+        graph_verify(g, road[i].name);
+    }
+}
+
+/* The loss of a small network and its gradients by everything from outside: the same before and after the passes. */
+static bool check_network(const char *name, const char *text, bool scatters)
+{
+    Arena *a = arena_new();
+    Graph *g = graph_read(a, 4, text);
+    Tensor *of[16], *grad[16];
+    int n = 0;
+
+    for (int i = 0; i < g->tensors.n; i++)
+        if ((g->tensors.at[i]->role == ROLE_PARAM || g->tensors.at[i]->role == ROLE_INPUT) &&
+            !g->tensors.at[i]->integer)
+            of[n++] = g->tensors.at[i];
+    graph_gradient(g, graph_find(g, "loss"), n, of, grad);
+    graph_find(g, "loss")->wanted = true;
+    for (int i = 0; i < n; i++)
+        if (grad[i])
+            grad[i]->wanted = true;
+    graph_verify(g, "gradient");
+    Graph *before = graph_copy(g, "before");
+    all_passes(g);
+    double d = difference(before, g);
+    bool good = d < 1e-12;
+    for (int i = 0; i < g->equations.n; i++)
+        good &= scatters || !equation_scatters(g->equations.at[i]);
+    if (!good)
+        fprintf(stderr, "%s: results differ by %g\n%s---\n%s", name, d, graph_lines(before, 0), graph_lines(g, 0));
+    arena_free(a);
+    return good;
+}
+
+START_TEST(windows)
+{
+    Arena *a = arena_new();
+    int bad = 0, shapes = 0;
+
+    for (int size = 5; size <= 9; size++)
+        for (int kernel = 1; kernel <= 5; kernel++)
+            for (int stride = 1; stride <= 4; stride++)
+                for (int dilation = 1; dilation <= 3; dilation++)
+                    for (int pad = 0; pad <= 2; pad++) {
+                        int out = (size + 2 * pad - dilation * (kernel - 1) - 1);
+                        if (out < 0 || pad > dilation * (kernel - 1))
+                            continue;
+                        out = out / stride + 1;
+                        shapes++;
+                        const char *shape = arena_print(a, "size %d kernel %d stride %d dilation %d pad %d", size,
+                                                        kernel, stride, dilation, pad);
+                        const char *at = arena_print(a, "%d*i+%d*p-%d", stride, dilation, pad);
+                        bad += !check_network(
+                            arena_print(a, "convolution, %s", shape),
+                            arena_print(a, "param w[4,2,%d]\ninput x[b,4,%d]\n"
+                                           "y[b,o,i %d] = sum[c 2,p %d] w[o,c,p] * x?[b,o//2*2+c,%s]\n"
+                                           "loss = sum[b,o,i] y[b,o,i]^3\n", kernel, size, out, kernel, at), false);
+                        bad += !check_network(
+                            arena_print(a, "pooling, %s", shape),
+                            arena_print(a, "input x[b,2,%d]\n"
+                                           "y[b,c,i %d] = max[p %d] x?[b,c,%s]\n"
+                                           "z[b,c,i %d] = sum[p %d] 0.3 * x?[b,c,%s]\n"
+                                           "loss = sum[b,c,i] y[b,c,i] * z[b,c,i]^2\n", size, out, kernel, at, out,
+                                        kernel, at), false);
+                        bad += !check_network(
+                            arena_print(a, "transposed convolution, %s", shape),
+                            arena_print(a, "param w[3,2,%d]\ninput x[b,3,%d]\ntemp y[b,2,%d]\n"
+                                           "y?[b,c,%s] += w[o,c,p] * x[b,o,i]\n"
+                                           "loss = sum[b,c,i] y[b,c,i]^3\n", kernel, out, size, at), false);
+                    }
+    ck_assert_int_gt(shapes, 300);
+    ck_assert_int_eq(bad, 0);
+    arena_free(a);
+}
+END_TEST
+
+START_TEST(networks)
+{
+    static const struct {
+        const char *name, *text;
+        bool scatters;
+    } rows[] = {
+        {"convolution, pooling, dense",
+         "param w[3,2,3,3]\nparam v[3]\nparam u[4,12]\ninput x[b,2,6,6]\ninput label[b] below 4\n"
+         "scalar count\nscalar total\ntemp f[b,12]\n"
+         "y[b,o,i 4,j 4] = sum[c,p,q] w[o,c,p,q] * x[b,c,i+p,j+q]\n"
+         "a[b,o,i,j] = tanh(y[b,o,i,j] + v[o])\n"
+         "h[b,o,i 2,j 2] = max[p 2,q 2] a[b,o,2*i+p,2*j+q]\n"
+         "f[b,(o*2+i)*2+j] = h[b,o,i,j]\n"
+         "z[b,k] = sum[l] u[k,l] * f[b,l]\n"
+         "m[b] = max[k] z[b,k]\n"
+         "s[b] = sum[k] exp(z[b,k] - m[b])\n"
+         "l[b] = log(s[b]) + m[b] - z[b,label[b]]\n"
+         "loss = sum[b] (if b < count then l[b] / total else 0)\n", false},
+        {"batch norm and a residual",
+         "param w[3,3,3]\nparam s[3]\nparam t[3]\ninput x[b,3,5]\nscalar count\n"
+         "y[b,o,i 5] = sum[c,p] w[o,c,p] * x?[b,c,i+p-1]\n"
+         "m[c] = sum[b,i] (if b < count then y[b,c,i] / (count * 5) else 0)\n"
+         "v[c] = sum[b,i] (if b < count then (y[b,c,i] - m[c])^2 / (count * 5) else 0)\n"
+         "z[b,c,i] = s[c] * (y[b,c,i] - m[c]) / sqrt(v[c] + 0.01) + t[c]\n"
+         "a[b,c,i] = max(z[b,c,i] + x[b,c,i], 0)\n"
+         "loss = sum[b,c,i] (if b < count then a[b,c,i]^2 / count else 0)\n", false},
+        {"an embedding, tied",
+         "param e[40,3]\ninput t[b,5] below 40\ninput u[b] below 40\n"
+         "y[b,i,d] = e[t[b,i],d]\n"
+         "z[b,k] = sum[i,d] e[k,d] * tanh(y[b,i,d])\n"
+         "loss = sum[b] z[b,u[b]]\n", true},
+        {"concat, slice, broadcast",
+         "param x[b,2,4]\ninput y[b,3,4]\nparam s\n"
+         "z[b,c 5,i] = if c < 2 then x?[b,c,i] else y?[b,c-2,i]\n"
+         "r[b,c 2,i] = z[b,2*c+1,i] * s\n"
+         "loss = sum[b,c,i] r[b,c,i]^2 * exp(z[b,c,i])\n", false},
+        {"softmax over a short axis, twice",
+         "input x[b,3]\n"
+         "m[b] = max[i] x[b,i]\ne[b,i] = exp(x[b,i] - m[b])\ns[b] = sum[i] e[b,i]\ny[b,i] = e[b,i] / s[b]\n"
+         "n[b] = max[i] x[b,i]\nf[b,i] = exp(x[b,i] - n[b])\nr[b] = sum[j] f[b,j]\nz[b,i] = f[b,i] / r[b]\n"
+         "loss = sum[b,i] y[b,i]^2 * z[b,i] * x[b,i]\n", false},
+    };
+    int bad = 0;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        bad += !check_network(rows[i].name, rows[i].text, rows[i].scatters);
+    ck_assert_int_eq(bad, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("passes");
@@ -591,6 +728,10 @@ int main(void)
     tcase_add_test(t, hoist_rows);
     tcase_add_test(t, fuse_rows);
     suite_add_tcase(s, t);
+    TCase *whole = tcase_create("all passes");
+    tcase_add_test(whole, windows);
+    tcase_add_test(whole, networks);
+    suite_add_tcase(s, whole);
     SRunner *r = srunner_create(s);
     srunner_set_fork_status(r, CK_NOFORK);
     srunner_run_all(r, CK_NORMAL);
