@@ -78,6 +78,7 @@ bool cases_read(Arena *a, const char *path, Cases *out)
         if (strcmp(line, "case") == 0) {
             c = NEW(a, Case);
             c->name = rest;
+            c->define.arena = a;
             PUSH(a, *out, c);
         } else if (!c) {
             bug("%s begins without a case", path);
@@ -85,6 +86,8 @@ bool cases_read(Arena *a, const char *path, Cases *out)
             c->kind = rest;
         } else if (strcmp(line, "expr") == 0) {
             c->expr = rest;
+        } else if (strcmp(line, "define") == 0) {
+            text_print(&c->define, "%s\n", rest);
         } else if (strcmp(line, "classes") == 0) {
             c->classes = atoi(rest);
         } else if (strcmp(line, "training") == 0) {

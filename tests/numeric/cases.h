@@ -16,6 +16,7 @@ typedef struct Row {
 typedef struct Case {
     const char *name; /* "conv2d 7" */
     const char *kind, *expr;
+    Text define; /* definitions that expr uses */
     int classes;
     bool training;
     double lr;

@@ -8,6 +8,7 @@ numeric.c reads the files. A file is lines of words; the first word says what th
     case NAME                     a new case
     kind layer | loss | optimizer | schedule | metric
     expr TEXT                     as in a .nn file: conv(4, 3, stride = 2)
+    define TEXT                   a line of a definition that expr uses (textbook.txt, written by hand)
     classes N                     how many classes the labels have
     training                      the layer runs as in training; else as in use
     lr X                          optimizers and schedules: the rate as given

@@ -366,6 +366,8 @@ static void test_layer(Test *t)
 {
     const Row *x = &t->c->rows.at[0];
 
+    if (t->c->define.s)
+        text_print(&t->source, "%s", t->c->define.s);
     text_print(&t->source, "model M of ");
     put_ports(t);
     text_print(&t->source, " = ");
