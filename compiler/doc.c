@@ -11,7 +11,7 @@ typedef struct Search {
     Arena *arena;
     Text out;
     const char *name;  /* of a definition or a namespace; NULL: list everything */
-    const char *space; /* the namespace before */
+    const char *space, *before; /* the namespace and the definition before */
     int found;
     LIST(const char *) names; /* for "did you mean" */
 } Search;
@@ -34,21 +34,34 @@ static const char *signature(Arena *a, const Node *d)
     return t.s;
 }
 
+/* The first sentence of a comment, or as much of its first line as there is room for. */
+static void print_sentence(Text *t, const char *doc, int room)
+{
+    int line = (int)strcspn(doc, "\n"), n = 0;
+
+    while (n < line && !(doc[n] == '.' && (doc[n + 1] == ' ' || n + 1 == line)))
+        n++;
+    if (n < line)
+        n++; /* the full stop */
+    bool cut = n > room;
+    if (cut)
+        for (n = room - 4; n > 0 && doc[n] != ' ';)
+            n--;
+    text_print(t, "%.*s%s", n, doc, cut ? " ..." : "");
+}
+
 static void list_definition(Search *s, const Node *d)
 {
-    const char *call = signature(s->arena, d), *doc = d->doc ? d->doc : "";
-    int length = (int)strcspn(doc, "\n"), room = LINE - COMMENT_COLUMN;
+    const char *call = signature(s->arena, d);
+    int length = (int)strlen(call) + 2;
 
     text_print(&s->out, "  %s", call);
-    if (length > 0) {
-        if ((int)strlen(call) + 4 > COMMENT_COLUMN)
+    if (d->doc) {
+        if (length + 2 > COMMENT_COLUMN)
             text_print(&s->out, "\n%*s", COMMENT_COLUMN, "");
         else
-            text_print(&s->out, "%*s", COMMENT_COLUMN - 2 - (int)strlen(call), "");
-        if (length > room)
-            for (length = room - 3; length > 0 && doc[length] != ' ';)
-                length--;
-        text_print(&s->out, "%.*s%s", length, doc, (int)strcspn(doc, "\n") > length ? " ..." : "");
+            text_print(&s->out, "%*s", COMMENT_COLUMN - length, "");
+        print_sentence(&s->out, d->doc, LINE - COMMENT_COLUMN);
     }
     text_print(&s->out, "\n");
 }
@@ -86,8 +99,12 @@ static void visit(void *data, const char *space, const Node *d)
             text_print(&s->out, "%s%s\n", s->found ? "\n" : "", space);
         s->space = space;
     }
-    if (all)
+    bool again = s->before && !strcmp(s->before, d->text); /* for an input of another rank */
+    s->before = d->text;
+    if (all && !again)
         list_definition(s, d);
+    else if (all)
+        return;
     else if (strcmp(s->name, d->text) != 0)
         return;
     else
@@ -103,7 +120,7 @@ int doc_show(Options *o, Arena *a)
         if (s.name && !s.found) {
             const char *near = nearest(s.name, s.names.at, s.names.n);
             usage("the library has no '%s'", s.name);
-            fprintf(stderr, near ? "  help: did you mean '%s'?\n" : "  help: nnc doc lists what it has\n", near);
+            fprintf(stderr, near ? "  help: did you mean '%s'?\n" : "  help: nnc doc lists what it has%s\n", near ? near : "");
             return EXIT_USAGE;
         }
         output_text("-", &s.out);

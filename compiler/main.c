@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -147,7 +146,6 @@ int main(int argc, char **argv)
     Options o;
 
     setlocale(LC_ALL, "C"); /* a number is read and written the same everywhere */
-    signal(SIGPIPE, SIG_IGN);
     int status = options_read(&o, a, argc, argv);
     if (status < 0)
         status = o.doc ? doc_show(&o, a) : compile(a, &o);

@@ -29,7 +29,7 @@ static void clean_and_die(int signal)
 
 static void doom(const char *path)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
     if (ndoomed == 0) {
         atexit(clean);

@@ -170,7 +170,7 @@ idlist(A) ::= index(I).                       { A = (Nodes){0}; add(p, &A, I); }
 idlist(A) ::= idlist(A) COMMA index(I).       { add(p, &A, I); }
 index(A) ::= ID(N).                           { A = make_named(p, NODE_REDUCED, N, N, 1, NULL); }
 // max[p in K]: a range that nothing else gives
-index(A) ::= ID(N) IN postfix(E).             { A = make_named(p, NODE_REDUCED, N, N, 1, E); }
+index(A) ::= ID(N) IN expr(E).                { A = make_named(p, NODE_REDUCED, N, N, 1, E); }
 index(A) ::= ELLIPSIS(T).                     { A = make(p, NODE_ELLIPSIS, T.span, 0); }
 
 // numbers multiply; layer * n repeats; 7 // 2 is 3; a / b that is not whole is an error in a size
@@ -435,6 +435,8 @@ Node *parse(Arena *a, int file)
         Parse(&y, t.kind, t);
         if (t.kind == T_LC && y.yytos->major == YYERRORSYMBOL)
             skip_block(&lexer);
+        if (t.kind == T_NL && y.yytos->major == T_NL)
+            y.yyerrcnt = -1; /* a new line: its errors are news */
         p->before = t;
     }
     ParseFinalize(&y);

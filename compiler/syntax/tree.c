@@ -316,7 +316,7 @@ static void source_bare(Text *t, const Node *n)
         text_print(t, "%s", n->text);
         if (n->child[0]) {
             text_print(t, " in ");
-            source_at(t, n->child[0], POSTFIX);
+            source_at(t, n->child[0], LOOSE);
         }
         break;
     case NODE_CALL:
