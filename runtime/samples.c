@@ -115,28 +115,98 @@ static bool check_column(const nn_program *p, const nn_field *field, const Data 
     return true;
 }
 
-static bool bind_fields(const nn_program *p, Samples *s, bool labels, Fault *f)
+static bool bind_field(const nn_program *p, Samples *s, int i, Fault *f)
+{
+    const nn_field *field = &p->fields[i];
+    size_t bytes = (size_t)p->batch * (size_t)nn_shape_size(field->rank, field->shape) * sizeof(float);
+
+    if (s->columns[i] >= 0 && !check_column(p, field, &s->data, &s->data.columns[s->columns[i]], f))
+        return false;
+    s->fields[i] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    if (s->fields[i] == NULL)
+        return nn_fail_memory(f, "a batch", bytes);
+    memset(s->fields[i], 0, bytes);
+    return true;
+}
+
+static bool make_fields(const nn_program *p, Samples *s, Fault *f)
 {
     s->nfields = p->nfields;
     s->columns = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->columns);
     s->fields = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->fields);
-    if (s->columns == NULL || s->fields == NULL)
+    return s->columns != NULL && s->fields != NULL;
+}
+
+static bool bind_fields(const nn_program *p, Samples *s, Fault *f)
+{
+    if (!make_fields(p, s, f))
         return false;
     for (int i = 0; i < p->nfields; i++) {
-        const nn_field *field = &p->fields[i];
-        size_t bytes = (size_t)p->batch * (size_t)nn_shape_size(field->rank, field->shape) * sizeof(float);
-
-        s->columns[i] = field->label && !labels ? -1 : nn_data_find(&s->data, field->name);
-        if (s->columns[i] < 0 && field->label && !labels)
-            continue;
+        s->columns[i] = nn_data_find(&s->data, p->fields[i].name);
         if (s->columns[i] < 0)
-            return fail_missing(p, field, &s->data, f);
-        if (!check_column(p, field, &s->data, &s->data.columns[s->columns[i]], f))
+            return fail_missing(p, &p->fields[i], &s->data, f);
+        if (!bind_field(p, s, i, f))
             return false;
-        s->fields[i] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-        if (s->fields[i] == NULL)
-            return nn_fail_memory(f, "a batch", bytes);
-        memset(s->fields[i], 0, bytes);
+    }
+    return true;
+}
+
+/* --- binding new samples --- */
+
+static bool is_label(const nn_program *p, const char *name)
+{
+    for (int i = 0; i < p->nfields; i++)
+        if (p->fields[i].label && strcmp(p->fields[i].name, name) == 0)
+            return true;
+    return strcmp(name, "label") == 0;
+}
+
+/* The only column that fits an input, or -2 where all numbers of a sample together do, or -1. */
+static int find_fitting(const nn_program *p, const nn_field *field, Samples *s)
+{
+    int64_t size = nn_shape_size(field->rank, field->shape);
+    int fitting = -1, found = 0;
+
+    s->nrow = 0;
+    for (int c = 0; c < s->data.ncolumns; c++) {
+        const Column *column = &s->data.columns[c];
+
+        if (is_label(p, column->name))
+            continue;
+        if (column->size == size) {
+            fitting = c;
+            found++;
+        }
+        if (column->rank == 0 && column->class_names == NULL)
+            s->row[s->nrow++] = c;
+    }
+    return found == 1 ? fitting : s->nrow == size ? -2 : -1;
+}
+
+static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
+{
+    int inputs = 0;
+
+    if (!make_fields(p, s, f))
+        return false;
+    s->row = nn_new(f, "the fields", (size_t)s->data.ncolumns, sizeof *s->row);
+    if (s->row == NULL)
+        return false;
+    for (int i = 0; i < p->nfields; i++)
+        inputs += !p->fields[i].label;
+    for (int i = 0; i < p->nfields; i++) {
+        const nn_field *field = &p->fields[i];
+
+        s->columns[i] = -1;
+        if (field->label)
+            continue;
+        s->columns[i] = nn_data_find(&s->data, field->name);
+        if (s->columns[i] < 0 && inputs == 1)
+            s->columns[i] = find_fitting(p, field, s);
+        if (s->columns[i] == -1)
+            return fail_missing(p, field, &s->data, f);
+        if (!bind_field(p, s, i, f))
+            return false;
     }
     return true;
 }
@@ -154,6 +224,8 @@ static bool cut_splits(const Settings *s, Samples *samples, Fault *f)
     if (!nn_share_count(&s->test, rest, "test", &test, f) ||
         !nn_share_count(&s->valid, s->valid.kind == SHARE_PERCENT ? rest : rest - test, "valid", &valid, f))
         return false;
+    if (valid == 0 && s->valid.kind != SHARE_NONE)
+        return nn_fail(f, EXIT_USAGE, "valid: that part of %lld samples is none at all", (long long)rest);
     if (test + valid >= rest)
         return nn_fail(f, EXIT_USAGE, "nothing is left to train on: of %lld samples, %lld test and %lld validate",
                        (long long)rest, (long long)test, (long long)valid);
@@ -167,7 +239,7 @@ bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, S
     *samples = (Samples){0};
     if (!open_source(p, o, &samples->data, f))
         return false;
-    if (!bind_fields(p, samples, true, f) || !cut_splits(s, samples, f)) {
+    if (!bind_fields(p, samples, f) || !cut_splits(s, samples, f)) {
         nn_samples_close(samples);
         return false;
     }
@@ -185,7 +257,7 @@ bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *s
     *samples = (Samples){0};
     if (!nn_data_open(source, ".", &samples->data, f))
         return false;
-    if (bind_fields(p, samples, false, f))
+    if (bind_new_fields(p, samples, f))
         return true;
     nn_samples_close(samples);
     return false;
@@ -197,6 +269,7 @@ void nn_samples_close(Samples *samples)
         free(samples->fields[i]);
     free(samples->fields);
     free(samples->columns);
+    free(samples->row);
     free(samples->shuffled);
     nn_data_split_free(&samples->split);
     nn_data_free(&samples->data);
@@ -222,23 +295,28 @@ void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch)
     }
 }
 
+static void fill_one(const nn_field *field, const Samples *s, int column, int64_t sample, char *to)
+{
+    float *row = (float *)(void *)to;
+
+    if (column == -2)
+        for (int i = 0; i < s->nrow; i++)
+            nn_data_floats(&s->data, s->row[i], sample, row + i);
+    else if (field->classes > 0)
+        nn_data_ints(&s->data, column, sample, (int32_t *)(void *)to);
+    else
+        nn_data_floats(&s->data, column, sample, row);
+}
+
 void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
 {
     for (int i = 0; i < p->nfields; i++) {
-        int column = samples->columns[i];
-        int64_t size;
+        const nn_field *field = &p->fields[i];
+        int64_t bytes = nn_shape_size(field->rank, field->shape) * (int64_t)sizeof(float);
 
-        if (column < 0)
-            continue;
-        size = samples->data.columns[column].size;
-        for (int b = 0; b < n; b++) {
-            int64_t sample = which != NULL ? which[b] : first + b;
-
-            if (p->fields[i].classes > 0)
-                nn_data_ints(&samples->data, column, sample, (int32_t *)samples->fields[i] + b * size);
-            else
-                nn_data_floats(&samples->data, column, sample, (float *)samples->fields[i] + b * size);
-        }
+        for (int b = 0; b < n && samples->columns[i] != -1; b++)
+            fill_one(field, samples, samples->columns[i], which != NULL ? which[b] : first + b,
+                     (char *)samples->fields[i] + b * bytes);
     }
 }
 

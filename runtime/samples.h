@@ -11,7 +11,8 @@ typedef struct Samples {
     Data data;
     DataSplit split;
     int64_t *shuffled; /* the training split in the order of this epoch */
-    int *columns;      /* of each field of the program; -1: a label that is not there */
+    int *columns;      /* of each field of the program; -1: a label that is not there; -2: all that `row` lists */
+    int *row, nrow;    /* columns of numbers that make up the only input, in order */
     void **fields;     /* one batch of each; NULL for a label that is not there */
     int nfields;
 } Samples;
@@ -20,7 +21,8 @@ typedef struct Samples {
  * and cuts the splits. */
 bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, Samples *samples, Fault *f);
 
-/* The same for a source of new samples, which need not have labels; there are no splits. */
+/* The same for a source of new samples, which need not have labels; there are no splits. The only input of a model
+ * need not have its name: the only column of its size serves, or as many columns of numbers as it has elements. */
 bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *samples, Fault *f);
 
 void nn_samples_close(Samples *samples);

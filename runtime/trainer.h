@@ -19,8 +19,10 @@ typedef struct Trainer {
     void *scratch;    /* of predict and prepare, whichever is larger */
     double *scalars;  /* inside ctx */
     double *measured; /* the measured states, one behind the other: they are the same for every restart */
-    StSource *sources;
+    bool is_measured;
+    StSource *sources; /* room for saving */
     Checkpoint checkpoint; /* the one that was loaded */
+    JsonDocument *recalled; /* holds the options that the checkpoint remembers */
     char path[NN_FILE_PATH]; /* of the checkpoint */
     Run run;
     Display display;

@@ -1,0 +1,79 @@
+/* bench.c -- the command bench: how many samples a second this machine trains, evaluates and predicts. */
+#include "trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TRAIN, EVAL, PREDICT, WORKS };
+
+static bool make_outputs(const nn_program *p, float **outputs, Fault *f)
+{
+    for (int i = 0; i < p->noutputs; i++) {
+        outputs[i] = nn_new(f, "the predictions", (size_t)p->batch,
+                            (size_t)nn_shape_size(p->outputs[i].rank, p->outputs[i].shape) * sizeof(float));
+        if (outputs[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static int work(const Trainer *t, int what, int n, float **outputs)
+{
+    const void *const *fields = (const void *const *)t->samples.fields;
+
+    if (what == TRAIN)
+        return t->p->step(t->ctx, fields, n);
+    if (what == EVAL)
+        return t->p->eval(t->ctx, fields, n);
+    return t->p->predict(t->ctx, t->scratch, fields, n, outputs);
+}
+
+/* Batches for so many seconds, after one to warm up; reading the samples counts. */
+static bool measure(Trainer *t, int what, double seconds, float **outputs, double *rate, Fault *f)
+{
+    int64_t n = t->samples.split.n[SPLIT_TRAIN], batches = n / t->p->batch > 0 ? n / t->p->batch : 1, done = 0;
+    int count = (int)(n < t->p->batch ? n : t->p->batch);
+    double start = 0, now = 0;
+
+    t->scalars[NN_COUNT] = t->scalars[NN_TOTAL] = count;
+    t->scalars[NN_LAST] = 1;
+    for (int64_t i = 0; i == 0 || now - start < seconds; i++) {
+        int status;
+
+        nn_samples_fill(t->p, &t->samples, t->samples.shuffled + i % batches * count, 0, count);
+        status = work(t, what, count, outputs);
+        if (status != NN_OK)
+            return nn_trainer_fail(t, status, "a batch", f);
+        if (i == 0)
+            start = nn_seconds();
+        else
+            done += count;
+        now = nn_seconds();
+    }
+    *rate = now > start ? (double)done / (now - start) : 0;
+    return true;
+}
+
+bool nn_bench(Trainer *t, Fault *f)
+{
+    static const char *const names[WORKS] = {"train", "eval", "predict"};
+    double seconds = t->options.seconds.given ? t->options.seconds.value : 5, rate;
+    float **outputs = nn_new(f, "the predictions", (size_t)t->p->noutputs, sizeof *outputs);
+    bool fine = outputs != NULL && make_outputs(t->p, outputs, f) && nn_trainer_open_data(t, f) &&
+                nn_trainer_init(t, t->settings.seed, f);
+    char count[32];
+
+    if (fine) {
+        nn_samples_shuffle(&t->samples, t->settings.seed, 0);
+        printf("%s, batch %d, compiled for %s\n", t->p->name, t->p->batch, t->p->target);
+    }
+    for (int i = 0; i < WORKS && fine; i++) {
+        fine = measure(t, i, seconds / WORKS, outputs, &rate, f);
+        if (fine)
+            printf("%-8s %12s samples/s\n", names[i], nn_count_text(count, (int64_t)rate));
+    }
+    for (int i = 0; outputs != NULL && i < t->p->noutputs; i++)
+        free(outputs[i]);
+    free(outputs);
+    return fine;
+}

@@ -1,0 +1,172 @@
+/* finish.c -- see finish.h. */
+#include "finish.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t trained_numbers(const nn_program *p)
+{
+    int64_t n = 0;
+
+    for (int i = 0; i < p->ntensors; i++)
+        if (p->tensors[i].kind == NN_PARAM && !p->tensors[i].frozen)
+            n += nn_shape_size(p->tensors[i].rank, p->tensors[i].shape);
+    return n;
+}
+
+void nn_show_start(Trainer *t, const Clock *c, int64_t total_steps)
+{
+    const int64_t *n = t->samples.split.n;
+    const Settings *s = &t->settings;
+    char count[32];
+    Text line = {0};
+
+    nn_text_print(&line, "%s: %s weights to train", t->p->name, nn_count_text(count, trained_numbers(t->p)));
+    nn_text_print(&line, " on %s samples", nn_count_text(count, n[SPLIT_TRAIN]));
+    if (n[SPLIT_VALID] > 0)
+        nn_text_print(&line, ", %s to validate", nn_count_text(count, n[SPLIT_VALID]));
+    if (n[SPLIT_TEST] > 0)
+        nn_text_print(&line, ", %s to test", nn_count_text(count, n[SPLIT_TEST]));
+    nn_text_print(&line, " (%s)", t->samples.data.origin);
+    nn_display_line(&t->display, nn_text(&line));
+    line.n = 0;
+    nn_text_print(&line, "batch %d, %s updates, seed %llu, %s", t->p->batch, nn_count_text(count, total_steps),
+                  (unsigned long long)s->seed, t->run.directory);
+    if (c->rows > 0 || c->step > 0)
+        nn_text_print(&line, "; going on after epoch %lld, step %lld", (long long)c->epoch, (long long)c->step);
+    nn_display_line(&t->display, nn_text(&line));
+    nn_text_free(&line);
+}
+
+/* --- metrics --- */
+
+static void print_table(const nn_output *m, const double *values)
+{
+    int64_t n = nn_shape_size(m->rank, m->shape), width = m->shape[m->rank - 1];
+
+    printf("%s\n", m->name);
+    for (int64_t i = 0; i < n; i++)
+        printf("%10.6g%s", values[i], (i + 1) % width == 0 ? "\n" : " ");
+}
+
+static void put_json(const nn_output *m, const double *values, Text *t)
+{
+    int64_t n = nn_shape_size(m->rank, m->shape);
+
+    nn_text_print(t, m->rank > 0 ? "[" : "");
+    for (int64_t i = 0; i < n; i++) {
+        nn_text_print(t, i > 0 ? "," : "");
+        if (values[i] - values[i] == 0)
+            nn_text_number(t, values[i]);
+        else
+            nn_text_print(t, "null"); /* JSON has no inf */
+    }
+    nn_text_print(t, m->rank > 0 ? "]" : "");
+}
+
+static void print_json(const Trainer *t, Split split)
+{
+    Text out = {0};
+
+    nn_text_print(&out, "{\"split\":\"%s\",\"samples\":%lld", nn_split_names[split],
+                  (long long)t->samples.split.n[split]);
+    for (int i = 0; i < t->p->nmetrics; i++) {
+        const char *name = i == 0 ? "loss" : t->p->metrics[i].name;
+
+        nn_text_print(&out, ",");
+        nn_text_json(&out, name, strlen(name));
+        nn_text_print(&out, ":");
+        put_json(&t->p->metrics[i], nn_trainer_metric(t, i), &out);
+    }
+    printf("%s}\n", nn_text(&out));
+    nn_text_free(&out);
+}
+
+void nn_print_metrics(const Trainer *t, Split split, bool json)
+{
+    char count[32];
+
+    if (json) {
+        print_json(t, split);
+        return;
+    }
+    printf("%s samples: %s\n", nn_split_names[split], nn_count_text(count, t->samples.split.n[split]));
+    for (int i = 0; i < t->p->nmetrics; i++) {
+        const nn_output *m = &t->p->metrics[i];
+
+        if (m->rank > 0)
+            print_table(m, nn_trainer_metric(t, i));
+        else
+            printf("%s %s: %.6g\n", nn_split_names[split], i == 0 ? "loss" : m->name, *nn_trainer_metric(t, i));
+    }
+}
+
+/* --- the end --- */
+
+static bool load_best(Trainer *t, Fault *f)
+{
+    Checkpoint c;
+    bool fine;
+
+    nn_run_path(&t->run, "best.safetensors", t->path);
+    if (!nn_checkpoint_open(t->path, &c, f))
+        return false;
+    fine = nn_checkpoint_load(t->p, &c, KEEP_WEIGHTS, t->ctx, f);
+    nn_checkpoint_close(&c);
+    return fine;
+}
+
+static void show_best(const Trainer *t, const Clock *c)
+{
+    const Monitor *m = &t->settings.best;
+
+    printf("best: epoch %lld", (long long)c->best_epoch);
+    if (t->settings.restarts > 1)
+        printf(" of restart %lld", (long long)c->best_restart + 1);
+    printf(", %s %s %.6g\n", nn_split_names[m->split], m->metric == 0 ? "loss" : t->p->metrics[m->metric].name,
+           c->best);
+}
+
+static void show_next(const Trainer *t)
+{
+    const char *program = t->options.program, *run = strrchr(t->run.directory, '/');
+    bool tabular = t->p->fields[0].rank <= 1;
+
+    run = run != NULL ? run + 1 : t->run.directory;
+    printf("weights: %s\n\nnext:\n", t->path);
+    printf("  %s predict --run=%s %s\n", program, run, tabular ? "FILE.csv" : "FILE.npy");
+    printf("  %s export --run=%s %s.safetensors\n", program, run, run);
+}
+
+bool nn_show_result(Trainer *t, const Clock *c, Fault *f)
+{
+    const char *why = nn_clock_over(c, &t->settings);
+    char time[32], count[32];
+
+    if (why != NULL && why[0] != '\0') {
+        char line[100];
+
+        snprintf(line, sizeof line, "stopped after epoch %lld: %s", (long long)c->epoch, why);
+        nn_display_line(&t->display, line);
+    }
+    nn_display_clear(&t->display);
+    if (c->has_best == 0) {
+        printf("no epoch was trained; the weights as drawn are in %s/last.safetensors\n", t->run.directory);
+        return true;
+    }
+    if (!load_best(t, f))
+        return false;
+    show_best(t, c);
+    if (t->samples.split.n[SPLIT_TEST] > 0) {
+        if (!nn_trainer_evaluate(t, SPLIT_TEST, NULL, f))
+            return false;
+        nn_print_metrics(t, SPLIT_TEST, false);
+    }
+    printf("time: %s", nn_duration_text(time, c->seconds));
+    if (c->trained_seconds > 0)
+        printf(", %s samples/s in training", nn_count_text(count, (int64_t)(c->trained_samples / c->trained_seconds)));
+    printf("\n");
+    show_next(t);
+    return true;
+}

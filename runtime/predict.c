@@ -1,0 +1,321 @@
+/* predict.c -- the command predict: what a trained model says to new data, as CSV or as JSON lines. */
+#include "trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct Prediction {
+    Trainer *t;
+    float **outputs; /* a batch of each */
+    JsonDocument *names;
+    const char **classes; /* of the first output, where it is probabilities */
+    int nclasses;
+    bool json;
+    Text line;
+} Prediction;
+
+/* --- where the samples come from --- */
+
+static bool ends_in(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+/* The reader that a file's name, or its first bytes, ask for. */
+static const char *reader_of(const char *path)
+{
+    FILE *in;
+    unsigned char first[6] = {0};
+    size_t n;
+
+    if (ends_in(path, ".csv") || ends_in(path, ".csv.gz") || ends_in(path, ".tsv"))
+        return "csv";
+    if (ends_in(path, ".npy"))
+        return "npy";
+    if (strstr(path, "idx") != NULL && strstr(path, "ubyte") != NULL)
+        return "idx";
+    in = fopen(path, "rb");
+    n = in != NULL ? fread(first, 1, sizeof first, in) : 0;
+    if (in != NULL)
+        fclose(in);
+    if (n == 6 && memcmp(first, "\x93NUMPY", 6) == 0)
+        return "npy";
+    return n >= 4 && first[0] == 0 && first[1] == 0 && first[2] >= 8 && first[2] <= 14 ? "idx" : "csv";
+}
+
+/* Standard input as a file that has a size and can be read again; it has no name any more. */
+static FILE *copy_standard_input(char path[64], Fault *f)
+{
+    FILE *copy = tmpfile();
+    char part[65536];
+    size_t n;
+
+    if (copy == NULL) {
+        nn_fail(f, EXIT_FILE, "cannot make a temporary file for standard input");
+        return NULL;
+    }
+    while ((n = fread(part, 1, sizeof part, stdin)) > 0)
+        if (fwrite(part, 1, n, copy) != n)
+            nn_fail(f, EXIT_FILE, "cannot write a temporary file for standard input");
+    if (ferror(stdin) || fflush(copy) != 0)
+        nn_fail(f, EXIT_FILE, "cannot read standard input");
+    snprintf(path, 64, "/proc/self/fd/%d", fileno(copy));
+    return copy;
+}
+
+static bool open_samples(Prediction *q, const char *path, Fault *f)
+{
+    bool standard = strcmp(path, "-") == 0;
+    char own[64];
+    FILE *copy = standard ? copy_standard_input(own, f) : NULL;
+    nn_value part = {.kind = NN_TEXT, .text = standard ? own : path};
+    nn_value source = {.kind = NN_CALL, .text = standard ? "csv" : reader_of(path), .n = 1, .parts = &part};
+    bool fine = f->status == 0;
+    Fault why = {0};
+
+    nn_samples_close(&q->t->samples);
+    fine = fine && (nn_samples_open_new(q->t->p, &source, &q->t->samples, &why) ||
+                    nn_fail(f, why.status, "%s%s", standard ? "standard input: " : "", why.text));
+    if (copy != NULL)
+        fclose(copy);
+    return fine;
+}
+
+/* --- what is said --- */
+
+static int64_t output_size(const nn_output *o) { return nn_shape_size(o->rank, o->shape); }
+
+/* Two classes may share one number: the probability of the second. */
+static bool is_single(const Prediction *q) { return output_size(&q->t->p->outputs[0]) == 1; }
+
+static bool name_classes(Prediction *q, Fault *f)
+{
+    const nn_program *p = q->t->p;
+    const char *note = nn_safetensors_note(&q->t->checkpoint.st, "classes");
+    int i = 0;
+
+    if (p->noutputs == 0 || !p->outputs[0].probabilities)
+        return true;
+    q->nclasses = is_single(q) ? 2 : (int)output_size(&p->outputs[0]);
+    q->classes = nn_new(f, "the names of the classes", (size_t)q->nclasses, sizeof *q->classes);
+    if (q->classes == NULL || note == NULL)
+        return q->classes != NULL;
+    q->names = nn_json_parse(note, strlen(note), f);
+    if (q->names == NULL)
+        return false;
+    for (const Json *j = nn_json_root(q->names)->first; j != NULL && i < q->nclasses; j = j->next)
+        if (j->kind == JSON_TEXT)
+            q->classes[i++] = j->text;
+    return true;
+}
+
+static const char *class_name(const Prediction *q, int i, char number[16])
+{
+    if (q->classes[i] != NULL)
+        return q->classes[i];
+    snprintf(number, 16, "%d", i);
+    return number;
+}
+
+static int best_class(const Prediction *q, const float *x, float *probability)
+{
+    int best = 0;
+
+    if (is_single(q)) {
+        best = x[0] >= 0.5f;
+        *probability = best == 1 ? x[0] : 1 - x[0];
+        return best;
+    }
+    for (int i = 1; i < q->nclasses; i++)
+        if (x[i] > x[best])
+            best = i;
+    *probability = x[best];
+    return best;
+}
+
+/* "output", or "output.3" for an element of many. */
+static void put_element_name(const nn_output *o, int64_t i, Text *t)
+{
+    Text name = {0};
+
+    nn_text_print(&name, "%s", o->name);
+    if (o->rank > 0)
+        nn_text_print(&name, ".%lld", (long long)i);
+    nn_text_csv(t, nn_text(&name));
+    nn_text_free(&name);
+}
+
+static void put_header(const Prediction *q, Text *t)
+{
+    const nn_program *p = q->t->p;
+    char number[16];
+    bool first = true;
+
+    if (q->nclasses > 0)
+        nn_text_print(t, "class,probability");
+    for (int o = 0; o < p->noutputs; o++) {
+        if (o == 0 && q->nclasses > 0 && is_single(q))
+            continue;
+        for (int64_t i = 0; i < output_size(&p->outputs[o]); i++) {
+            nn_text_print(t, first && q->nclasses == 0 ? "" : ",");
+            first = false;
+            if (o == 0 && q->nclasses > 0)
+                nn_text_csv(t, class_name(q, (int)i, number));
+            else
+                put_element_name(&p->outputs[o], i, t);
+        }
+    }
+    nn_text_print(t, "\n");
+}
+
+static void put_csv(const Prediction *q, int b, Text *t)
+{
+    const nn_program *p = q->t->p;
+    char number[16];
+    bool first = true;
+
+    if (q->nclasses > 0) {
+        const float *x = q->outputs[0] + b * output_size(&p->outputs[0]);
+        float probability;
+
+        nn_text_csv(t, class_name(q, best_class(q, x, &probability), number));
+        nn_text_print(t, ",");
+        nn_text_float(t, probability);
+    }
+    for (int o = 0; o < p->noutputs; o++) {
+        int64_t size = output_size(&p->outputs[o]);
+
+        if (o == 0 && q->nclasses > 0 && is_single(q))
+            continue;
+        for (int64_t i = 0; i < size; i++) {
+            nn_text_print(t, first && q->nclasses == 0 ? "" : ",");
+            first = false;
+            nn_text_float(t, q->outputs[o][b * size + i]);
+        }
+    }
+    nn_text_print(t, "\n");
+}
+
+static void put_json_number(float x, Text *t)
+{
+    if (x - x == 0)
+        nn_text_float(t, x);
+    else
+        nn_text_print(t, "null"); /* JSON has no inf */
+}
+
+static void put_json(const Prediction *q, int b, Text *t)
+{
+    const nn_program *p = q->t->p;
+    char number[16];
+    const char *name;
+
+    nn_text_print(t, "{");
+    if (q->nclasses > 0) {
+        float probability;
+
+        name = class_name(q, best_class(q, q->outputs[0] + b * output_size(&p->outputs[0]), &probability), number);
+        nn_text_print(t, "\"class\":");
+        nn_text_json(t, name, strlen(name));
+        nn_text_print(t, ",\"probability\":");
+        put_json_number(probability, t);
+    }
+    for (int o = 0; o < p->noutputs; o++) {
+        const nn_output *output = &p->outputs[o];
+        int64_t size = output_size(output);
+        bool named = o == 0 && q->nclasses > 0 && !is_single(q);
+
+        nn_text_print(t, o > 0 || q->nclasses > 0 ? "," : "");
+        nn_text_json(t, named ? "probabilities" : output->name, named ? 13 : strlen(output->name));
+        nn_text_print(t, ":%s", named ? "{" : output->rank > 0 ? "[" : "");
+        for (int64_t i = 0; i < size; i++) {
+            nn_text_print(t, i > 0 ? "," : "");
+            if (named) {
+                name = class_name(q, (int)i, number);
+                nn_text_json(t, name, strlen(name));
+                nn_text_print(t, ":");
+            }
+            put_json_number(q->outputs[o][b * size + i], t);
+        }
+        nn_text_print(t, "%s", named ? "}" : output->rank > 0 ? "]" : "");
+    }
+    nn_text_print(t, "}\n");
+}
+
+/* --- the command --- */
+
+static bool predict_samples(Prediction *q, Fault *f)
+{
+    Trainer *t = q->t;
+    int64_t n = t->samples.data.n;
+
+    for (int64_t first = 0; first < n; first += t->p->batch) {
+        int count = (int)(n - first < t->p->batch ? n - first : t->p->batch), status;
+
+        nn_samples_fill(t->p, &t->samples, NULL, first, count);
+        status = t->p->predict(t->ctx, t->scratch, (const void *const *)t->samples.fields, count, q->outputs);
+        if (status != NN_OK)
+            return nn_trainer_fail(t, status, "prediction", f);
+        q->line.n = 0;
+        for (int b = 0; b < count; b++)
+            (q->json ? put_json : put_csv)(q, b, &q->line);
+        if (q->line.failed)
+            return nn_fail_memory(f, "the predictions", q->line.n);
+        if (fwrite(q->line.s, 1, q->line.n, stdout) != q->line.n)
+            return nn_fail(f, EXIT_FILE, "cannot write the predictions");
+    }
+    return true;
+}
+
+static bool make_outputs(Prediction *q, Fault *f)
+{
+    const nn_program *p = q->t->p;
+
+    q->outputs = nn_new(f, "the predictions", (size_t)p->noutputs, sizeof *q->outputs);
+    for (int i = 0; i < p->noutputs && q->outputs != NULL; i++) {
+        q->outputs[i] = nn_new(f, "the predictions", (size_t)p->batch, (size_t)output_size(&p->outputs[i]) * sizeof(float));
+        if (q->outputs[i] == NULL)
+            return false;
+    }
+    return q->outputs != NULL;
+}
+
+static bool predict_all(Prediction *q, Fault *f)
+{
+    static const char *const standard[] = {"-"};
+    const Options *o = &q->t->options;
+    const char *const *files = o->nfiles > 0 ? o->files : standard;
+
+    if (!q->json) {
+        put_header(q, &q->line);
+        fputs(nn_text(&q->line), stdout);
+    }
+    for (int i = 0; i < (o->nfiles > 0 ? o->nfiles : 1); i++)
+        if (!open_samples(q, files[i], f) || !predict_samples(q, f))
+            return false;
+    return true;
+}
+
+bool nn_predict(Trainer *t, Fault *f)
+{
+    const Options *o = &t->options;
+    Prediction q = {.t = t, .json = o->format != NULL && strcmp(o->format, "json") == 0};
+    bool fine;
+
+    if (o->format != NULL && !q.json && strcmp(o->format, "csv") != 0)
+        return nn_fail(f, EXIT_USAGE, "--format wants csv or json, not '%s'", o->format);
+    if (o->nfiles == 0 && isatty(STDIN_FILENO))
+        fprintf(stderr, "reading CSV from the keyboard; end with Ctrl-D\n");
+    fine = nn_trainer_load(t, o->run, f) && make_outputs(&q, f) && name_classes(&q, f) && predict_all(&q, f);
+    for (int i = 0; q.outputs != NULL && i < t->p->noutputs; i++)
+        free(q.outputs[i]);
+    free(q.outputs);
+    free(q.classes);
+    nn_json_free(q.names);
+    nn_text_free(&q.line);
+    return fine;
+}
