@@ -71,16 +71,14 @@ static bool stream_take(Stream *s, void *to, size_t n, size_t *taken, Fault *f)
 
     while (done < n) {
         unsigned want = n - done < CHUNK ? (unsigned)(n - done) : CHUNK;
-        int got = gzread(s->gz, (char *)to + done, want);
-        int code;
+        int got = gzread(s->gz, (char *)to + done, want), code;
+        const char *why = gzerror(s->gz, &code);
 
-        if (got < 0) {
-            const char *why = gzerror(s->gz, &code);
-
-            return nn_fail(f, EXIT_FILE, "cannot read %s: %s after byte %llu%s", s->path,
-                           code == Z_ERRNO ? strerror(errno) : code == Z_BUF_ERROR ? "the gzip file ends too early" : why,
+        /* where the packed file is cut short zlib delivers what there is, and leaves this code */
+        if (got < 0 || code == Z_BUF_ERROR)
+            return nn_fail(f, EXIT_FILE, "cannot read %s: %s, after byte %llu%s", s->path,
+                           code == Z_ERRNO ? strerror(errno) : code == Z_BUF_ERROR ? "the gzip file is cut short" : why,
                            (unsigned long long)(s->at + done), s->packed ? " of its unpacked content" : "");
-        }
         if (got == 0)
             break;
         done += (size_t)got;
@@ -98,12 +96,8 @@ bool nn_stream_read(Stream *s, void *to, size_t n, const char *what, Fault *f)
         return false;
     if (taken == n)
         return true;
-    /* zlib calls a file cut in the middle of a block simply ended; its error says so. */
-    int code;
-    gzerror(s->gz, &code);
-    return nn_fail(f, EXIT_FILE, "%s ends after byte %llu%s, in %s: %llu more are missing%s", s->path,
-                   (unsigned long long)s->at, s->packed ? " of its unpacked content" : "", what,
-                   (unsigned long long)(n - taken), code == Z_BUF_ERROR ? " (the gzip file is cut short)" : "");
+    return nn_fail(f, EXIT_FILE, "%s ends after byte %llu%s, in %s: %llu more are missing", s->path, (unsigned long long)s->at,
+                   s->packed ? " of its unpacked content" : "", what, (unsigned long long)(n - taken));
 }
 
 bool nn_stream_holds(Stream *s, uint64_t n, const char *what, Fault *f)
@@ -150,15 +144,8 @@ bool nn_stream_rest(Stream *s, Bytes *bytes, Fault *f)
             break;
         bytes->n += taken;
         bytes->at[bytes->n] = 0;
-        if (bytes->n < room) {
-            int code;
-            gzerror(s->gz, &code);
-            if (code == Z_BUF_ERROR) {
-                nn_fail(f, EXIT_FILE, "%s: the gzip file is cut short", s->path);
-                break;
-            }
+        if (bytes->n < room)
             return true;
-        }
         if (room >= most) {
             nn_fail(f, EXIT_FILE, s->packed ? "%s unpacks to more than %llu bytes: not believed"
                                             : "%s grew beyond %llu bytes while it was read",
