@@ -248,7 +248,8 @@ void graph_verify(const Graph *g, const char *after); /* bug() when an invariant
  * params keep their old values (the new ones are in data[t->next->id]). */
 typedef struct Run {
     const Graph *graph;
-    double **data; /* by tensor id; allocated by run_new */
+    double **data;   /* by tensor id; allocated by run_new */
+    int64_t samples; /* only the first so many of the batch are computed; run_new says all */
 } Run;
 Run *run_new(Arena *a, const Graph *g);
 void run_graph(Run *r);

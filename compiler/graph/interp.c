@@ -33,7 +33,7 @@ typedef struct Code {
     const Run *run;
     int nbox;
     Index *const *box; /* indices of the loops, outermost first; their values are registers 0..nbox-1 */
-    int64_t count[MAX_BOX];
+    int64_t size[MAX_BOX], count[MAX_BOX];
     LIST(double) reg;
     LIST(Instr) code;
     LIST(Stream) streams;
@@ -55,8 +55,10 @@ static Code *code_new(Arena *a, const Run *r, Index *const *box, int nbox)
     c->run = r;
     c->box = box;
     c->nbox = nbox;
-    for (int k = 0; k < nbox; k++)
+    for (int k = 0; k < nbox; k++) {
+        c->size[k] = box[k]->batch && r->samples < box[k]->size ? r->samples : box[k]->size;
         new_register(c, 0);
+    }
     c->result = new_register(c, 0);
     c->walk = expr_walk();
     return c;
@@ -80,7 +82,7 @@ static int stream_new(Code *c, const Tensor *t, Expr *const *at)
     int64_t back = 0;
     for (int k = c->nbox; k-- > 0;) {
         s.step[k] = coef[k] - back;
-        back += coef[k] * (c->box[k]->size - 1);
+        back += coef[k] * (c->size[k] - 1);
     }
     PUSH(c->arena, c->streams, s);
     return c->streams.n - 1;
@@ -188,7 +190,7 @@ static bool advance(Code *c)
     int k = c->nbox;
 
     while (k-- > 0) {
-        if (++c->count[k] < c->box[k]->size)
+        if (++c->count[k] < c->size[k])
             break;
         c->count[k] = 0;
         c->reg.at[k] = 0;
@@ -295,6 +297,7 @@ Run *run_new(Arena *a, const Graph *g)
     Run *r = NEW(a, Run);
 
     r->graph = g;
+    r->samples = g->batch;
     r->data = NEW_ARRAY(a, double *, g->tensors.n + 1);
     for (int i = 0; i < g->tensors.n; i++)
         r->data[i] = NEW_ARRAY(a, double, tensor_count(g->tensors.at[i]));

@@ -1,5 +1,6 @@
 /* gradient.c -- derived gradients against finite differences, in double. */
 #include "equations.h"
+#include "graph/check_gradients.h"
 
 #include <check.h>
 #include <math.h>
@@ -388,6 +389,48 @@ START_TEST(test_custom)
 }
 END_TEST
 
+/* What `nnc check-gradients` says of a network, right and with a wrong derivative of tanh. */
+static const char checked[] =
+    "input x[b,2,6]\ninput label[b] below 4\nscalar count\nscalar total\n"
+    "param conv.weight[3,2,3]\nparam dense.weight[4,18]\nparam dense.bias[4]\nparam spare[2]\n"
+    "y[b,o,i 6] = sum[c,p] conv.weight[o,c,p] * x?[b,c,i+p-1]\n"
+    "h[b,o,i] = tanh(y[b,o,i])\n"
+    "a[b,k] = sum[o,i] dense.weight[k,6*o+i] * h[b,o,i]\n"
+    "z[b,k] = a[b,k] + dense.bias[k]\n"
+    "top[b] = max[k] z[b,k]\n"
+    "s[b] = sum[k] exp(z[b,k] - top[b])\n"
+    "l[b] = log(s[b]) + top[b] - z[b,label[b]]\n"
+    "loss = sum[b] (if b < count then l[b] / total else 0)\n"
+    "later[k] = dense.bias[k] * 2\n";
+
+START_TEST(test_check_gradients)
+{
+    Arena *a = arena_new();
+    Graph *g = graph_read(a, 64, checked);
+    Program p = {.arena = a, .batch = 64, .step = g};
+    Text t = {.arena = a};
+
+    int equations = g->equations.n;
+    GradientCheck *c = check_gradients(a, &p, 1);
+    gradient_check_print(&t, c);
+    ck_assert_msg(c->good, "%s", t.s);
+    ck_assert_int_eq(c->rows.n, 4);
+    ck_assert_int_eq(c->rows.at[2].compared, 4);
+    ck_assert(c->rows.at[3].unused);
+    ck_assert_int_eq(g->equations.n, equations); /* the program is left alone */
+
+    Op wrong = *op_find("tanh");
+    wrong.derivative[0] = "sub(1,y)";
+    graph_maker(g, graph_find(g, "h"))->value->op = &wrong;
+    c = check_gradients(a, &p, 1);
+    gradient_check_print(&t, c);
+    ck_assert_msg(!c->good && !c->rows.at[0].good && c->rows.at[1].good, "%s", t.s);
+    if (getenv("SHOW"))
+        fputs(t.s, stderr);
+    arena_free(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gradient");
@@ -403,6 +446,7 @@ int main(void)
     tcase_add_test(t, test_ties);
     tcase_add_test(t, test_independent);
     tcase_add_test(t, test_custom);
+    tcase_add_test(t, test_check_gradients);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
