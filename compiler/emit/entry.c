@@ -113,7 +113,7 @@ static void print_metric_rows(Text *t, const Program *p, const Plan *plan, const
     int64_t columns = m->size[m->rank - 1];
 
     for (int64_t row = 0; row < output_count(m); row += columns) {
-        text_print(t, "    for (int i = 0; i < %lld; i++)\n        metrics[%lld + i] = ", (long long)columns, (long long)(k + row));
+        text_print(t, "    for (int i = 0; i < %lld; i++)\n        metrics[%lld + i] = (double)", (long long)columns, (long long)(k + row));
         print_result(t, plan, GRAPH_REPORT, p, s, row);
         text_print(t, "[i];\n");
     }

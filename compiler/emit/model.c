@@ -96,10 +96,13 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
         paste(t, "runtime/nn_image.h");
     }
 
+    text_print(t, "\n");
+    loops_prelude(t);
+
     print_section(t, "kernels");
     for (int i = 0; i < plan->functions->list.n; i++)
         if (plan->functions->list.at[i]->uses > 0) {
-            function_print(t, plan->functions->list.at[i], emit_prefix(t->arena, p));
+            function_print(t, plan->functions->list.at[i], KERNEL_PREFIX);
             text_print(t, "\n");
         }
 

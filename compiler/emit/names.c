@@ -51,7 +51,7 @@ const char *emit_prefix(Arena *a, const Program *p)
     for (char *c = s; *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c - 'A' + 'a');
-    static const char *const taken[] = {"nn", "omp", "atomic"}; /* nn_batch would be the runtime's */
+    static const char *const taken[] = {"nn", "omp", "atomic", "kernel"}; /* nn_batch would be the runtime's */
     for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
         if (strcmp(s, taken[i]) == 0)
             return arena_print(a, "%s_model", s);

@@ -41,6 +41,9 @@ void print_file_prelude(Text *t, const Program *p);
 void print_file_table(Text *t, const Program *p, const Plan *plan);
 void print_file_functions(Text *t, const Program *p, const Plan *plan);
 
+/* Kernels are static and need not carry the model's name: what begins with that is the entry points. */
+#define KERNEL_PREFIX "kernel_"
+
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind);
 bool run_in_parallel(const Plan *plan);

@@ -41,15 +41,6 @@ static const char *kind_name(GraphKind kind)
 static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "share", "thread", "threads", "begin", "end"};
 enum { NTAKEN = sizeof taken / sizeof taken[0] };
 
-static bool is_local(const char *name)
-{
-    for (int i = 0; i < NTAKEN; i++)
-        if (strcmp(name, taken[i]) == 0)
-            return true;
-    return false;
-}
-
-/* One table of all names, so that each is looked up among those before it without comparing all pairs. */
 static uint32_t hash_text(const char *s)
 {
     uint32_t h = 2166136261u;
@@ -59,28 +50,53 @@ static uint32_t hash_text(const char *s)
     return h;
 }
 
-static const char **storage_names(Arena *a, const Loops *l)
+typedef struct NameTable {
+    uint32_t room; /* a power of two, more than twice the names */
+    const char **at;
+} NameTable;
+
+/* Where it stands, or where it would. */
+static const char **name_slot(const NameTable *names, const char *name)
 {
-    uint32_t room = 64;
-    while (room < 4u * (uint32_t)(l->storages.n + 1))
-        room *= 2;
-    const char **table = NEW_ARRAY(a, const char *, room), **names = NEW_ARRAY(a, const char *, l->storages.n + 1);
+    uint32_t h = hash_text(name) % names->room;
+
+    while (names->at[h] && strcmp(names->at[h], name) != 0)
+        h = (h + 1) % names->room;
+    return &names->at[h];
+}
+
+/* The arguments of the function have their names already. */
+static void take_arguments(const Runner *r, const NameTable *names)
+{
+    const Program *p = r->program;
+    int n = p->outputs.n;
+    const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
+
+    for (int i = 0; i < NTAKEN; i++)
+        *name_slot(names, taken[i]) = taken[i];
+    for (int i = 0; of_samples(r->kind) && i < p->fields.n; i++)
+        *name_slot(names, field_names(p)[i]) = field_names(p)[i];
+    for (int i = 0; of_samples(r->kind) && i < n; i++)
+        *name_slot(names, output_names(p, n, o)[i]) = output_names(p, n, o)[i];
+}
+
+static const char **storage_names(Arena *a, const Runner *r)
+{
+    const Loops *l = r->loops;
+    const char **names = NEW_ARRAY(a, const char *, l->storages.n + 1);
+    NameTable table = {.room = 64};
+
+    while (table.room < 4u * (uint32_t)(l->storages.n + r->program->fields.n + r->program->outputs.n + NTAKEN))
+        table.room *= 2;
+    table.at = NEW_ARRAY(a, const char *, table.room);
+    take_arguments(r, &table);
 
     for (int i = 0; i < l->storages.n; i++) {
         const Storage *s = l->storages.at[i];
         const char *plain = identifier(a, s->name), *name = plain;
-        if (is_local(name))
-            name = plain = arena_print(a, "%s_", name);
-        for (int copy = 2;; copy++) {
-            uint32_t h = hash_text(name) % room;
-            while (table[h] && strcmp(table[h], name) != 0)
-                h = (h + 1) % room;
-            if (!table[h]) {
-                table[h] = names[s->id] = name;
-                break;
-            }
+        for (int copy = 2; *name_slot(&table, name); copy++)
             name = arena_print(a, "%s_%d", plain, copy);
-        }
+        *name_slot(&table, name) = names[s->id] = name;
     }
     return names;
 }
@@ -190,7 +206,7 @@ static void print_pointer(Text *t, const Storage *s, void *user)
 static void print_call(Text *t, Runner *r, const Kernel *k, const char *indent, const char *first, const char *end)
 {
     text_print(t, "%s", indent);
-    kernel_call(t, k, r->prefix, print_pointer, r, "n", first, end);
+    kernel_call(t, k, KERNEL_PREFIX, print_pointer, r, "n", first, end);
     text_print(t, ";\n");
 }
 
@@ -396,7 +412,7 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
     Runner r = {.program = p, .plan = plan, .loops = plan->work[kind].loops, .work = &plan->work[kind], .kind = kind};
 
     r.prefix = emit_prefix(t->arena, p);
-    r.names = storage_names(t->arena, r.loops);
+    r.names = storage_names(t->arena, &r);
     r.used = used_storages(t->arena, r.loops);
     r.parallel = r.loops->threads > 1;
     if (kind == GRAPH_STEP)
