@@ -157,11 +157,26 @@ static Expr *simple_select(Arena *a, Expr *e)
     return e;
 }
 
+/* select(c, x, 0) + select(c, y, 0): one condition is enough. */
+static Expr *merge_selects(Arena *a, Expr *e)
+{
+    Expr *x = e->args[0], *y = e->args[1];
+
+    if (!expr_is(x, OP_select) || !expr_is(y, OP_select) || !expr_same(x->args[0], y->args[0]) ||
+        !expr_is_number(x->args[2], 0) || !expr_is_number(y->args[2], 0))
+        return NULL;
+    Expr *both = expr_apply(a, e->op, (Expr *[]){x->args[1], y->args[1]});
+    return expr_op(a, "select", x->args[0], both, x->args[2]);
+}
+
 /* Signs move outwards and into sums, where they cost nothing. */
 static Expr *simple_signs(Arena *a, Expr *e)
 {
     Expr *x = e->args[0], *y = e->args[1];
+    Expr *merged = e->op->id == OP_add || e->op->id == OP_sub ? merge_selects(a, e) : NULL;
 
+    if (merged)
+        return merged;
     switch (e->op->id) {
     case OP_add:
         if (expr_is(y, OP_neg))

@@ -1,7 +1,8 @@
 /* simplify.c -- algebra on every equation; equal equations computed once; copies and constants not computed at all.
  *
  * Sums are taken for sums of real numbers in one respect: a factor (or a condition) that is the same for all their
- * points leaves the sum and becomes its tail. Everything else holds for all floats.
+ * points leaves the sum; a map behind it applies it (two sums that only differ there become one; graph_fuse puts the
+ * map back into the tail). Everything else holds for all floats.
  *
  * needs:  equations in order
  * leaves: the same results; readers of a copy read the original (graph_drop_dead then takes the copy away) */
@@ -78,29 +79,65 @@ static Expr *take_out(const Equation *q, Arena *a, Expr **value, Expr *x)
     return NULL;
 }
 
-static void take_factors_out(Graph *g, Equation *q)
+/* The sum of `value` over q's reduced indices as an equation of its own; its result at q's places. */
+static Equation *own_sum(Graph *g, const Equation *q, Expr *value, Expr **result)
+{
+    Arena *a = g->arena;
+    int outer = equation_outer(q);
+    Equation *sum = NEW(a, Equation);
+
+    *sum = *q;
+    sum->out = graph_tensor(g, arena_print(a, "%s.sum", q->out->name), ROLE_TEMP, q->out->rank, q->out->size);
+    sum->out->batched = q->out->batched;
+    sum->out->where = q->out->where;
+    sum->value = value;
+    sum->tail = NULL;
+    /* The two equations must not share indices that one of them may rename: the sum gets its own. */
+    Rename r = {.nindex = q->nbox};
+    for (int k = 0; k < q->nbox; k++) {
+        sum->box[k] = index_new(a, q->box[k]->name, q->box[k]->size);
+        sum->box[k]->batch = q->box[k]->batch;
+        r.from[k] = q->box[k];
+        r.to[k] = expr_index(a, sum->box[k]);
+    }
+    for (int k = 0; k < q->out->rank; k++)
+        sum->at[k] = expr_place(a, q->at[k], &r);
+    sum->value = expr_place(a, value, &r);
+    equation_set_box(sum, q->nbox - outer, sum->box + outer);
+    *result = expr_load(a, sum->out, q->at, false);
+    return sum;
+}
+
+/* q becomes a map behind the sum that is returned; NULL when there is nothing to take out. */
+static Equation *take_factors_out(Graph *g, Equation *q)
 {
     int outer = equation_outer(q);
 
     if (q->how != EQ_SUM || q->nbox == outer || !equation_covers(q))
-        return;
+        return NULL;
     Factors f = {.arena = g->arena, .q = q, .outer = outer};
     if (stays_same(&f, q->value)) {
         for (; q->nbox > outer; q->nbox--)
             q->value = times(&f, q->value, expr_number(g->arena, (double)q->box[q->nbox - 1]->size));
-        return;
+        return NULL;
     }
-    Expr *result = expr_result(g->arena), *after = result, *more;
-    while ((more = take_out(q, g->arena, &q->value, after)))
+    if (!subscripts_plain(q->at, q->out->rank, q->out->size))
+        return NULL;
+    Expr *mark = expr_result(g->arena), *after = mark, *more, *value = q->value, *result;
+    while ((more = take_out(q, g->arena, &value, after)))
         after = more;
-    if (after == result)
-        return;
-    if (q->tail) {
-        Rename r = {.result = after};
+    if (after == mark && !q->tail)
+        return NULL;
+    Equation *sum = own_sum(g, q, value, &result);
+    Rename r = {.result = after};
+    if (q->tail)
         after = expr_place(g->arena, q->tail, &r);
-    }
-    q->tail = expr_simplify(g->arena, after);
-    q->value = expr_simplify(g->arena, q->value);
+    r.result = result;
+    q->value = expr_place(g->arena, after, &r);
+    q->tail = NULL;
+    q->how = EQ_MAP;
+    q->nbox = outer;
+    return sum;
 }
 
 /* --- one equation --- */
@@ -262,43 +299,66 @@ static Equation *copy_of(Graph *g, const Equation *q, const Equation *first)
 
     *c = (Equation){.out = t, .how = EQ_MAP, .layer = q->layer, .where = q->where, .backward = q->backward};
     for (int k = 0; k < t->rank; k++)
-        c->at[k] = expr_index(g->arena, index_new(g->arena, "i", t->size[k]));
+        c->at[k] = expr_index(g->arena, k == 0 && t->batched ? index_batch(g) : index_new(g->arena, "i", t->size[k]));
     c->value = expr_load(g->arena, first->out, c->at, false);
     equation_set_box(c, 0, NULL);
     return c;
 }
 
-static void simplify_equation(Graph *g, Equation *q, Equation *const *copies)
+static void inline_copies(Graph *g, Equation *q, Equation *const *copies)
 {
-    Arena *a = g->arena;
-
     for (int k = 0; k < q->out->rank; k++)
-        q->at[k] = expr_inline(a, q->at[k], copies);
-    q->value = expr_inline(a, q->value, copies);
+        q->at[k] = expr_inline(g->arena, q->at[k], copies);
+    q->value = expr_inline(g->arena, q->value, copies);
     if (q->tail)
-        q->tail = expr_inline(a, q->tail, copies);
-    drop_single_indices(g, q);
-    take_factors_out(g, q);
-    reduction_to_map(a, q);
+        q->tail = expr_inline(g->arena, q->tail, copies);
+}
+
+typedef struct Simplify {
+    Graph *g;
+    Equation **copies;     /* by tensor: what readers may read instead */
+    Seen seen;
+    LIST(Equation *) done; /* the new list */
+} Simplify;
+
+/* q is as simple as it gets: has it been computed already? */
+static void settle(Simplify *s, Equation *q)
+{
+    Equation *first;
+
+    PUSH(s->g->arena, s->done, q);
+    if (is_copy(q))
+        s->copies[q->out->id] = q;
+    else if ((first = meet(&s->seen, q))) {
+        Equation *copy = copy_of(s->g, q, first);
+        s->copies[q->out->id] = copy;
+        if (q->how != EQ_MAP)
+            *q = *copy; /* in case it is wanted */
+    }
 }
 
 void graph_simplify(Graph *g)
 {
-    Equation **copies = NEW_ARRAY(g->arena, Equation *, g->tensors.n);
-    Seen seen = {.room = 16};
+    Arena *a = g->arena;
+    /* An equation makes at most one further tensor. */
+    Simplify s = {.g = g, .copies = NEW_ARRAY(a, Equation *, g->tensors.n + g->equations.n), .seen = {.room = 16}};
 
-    while (seen.room < 2 * g->equations.n)
-        seen.room *= 2;
-    seen.slot = NEW_ARRAY(g->arena, Equation *, seen.room);
+    while (s.seen.room < 4 * g->equations.n)
+        s.seen.room *= 2;
+    s.seen.slot = NEW_ARRAY(a, Equation *, s.seen.room);
     for (int i = 0; i < g->equations.n; i++) {
         Equation *q = g->equations.at[i];
-        simplify_equation(g, q, copies);
-        if (is_copy(q)) {
-            copies[q->out->id] = q;
-            continue;
+        inline_copies(g, q, s.copies);
+        drop_single_indices(g, q);
+        Equation *sum = take_factors_out(g, q);
+        if (sum) {
+            settle(&s, sum);
+            inline_copies(g, q, s.copies);
         }
-        Equation *first = meet(&seen, q);
-        if (first)
-            copies[q->out->id] = copy_of(g, q, first);
+        reduction_to_map(a, q);
+        settle(&s, q);
     }
+    g->equations.at = s.done.at;
+    g->equations.n = s.done.n;
+    g->equations.room = s.done.room;
 }

@@ -324,12 +324,14 @@ START_TEST(simplify_rows)
          "param w[3,5]\n"
          "scalar total\n"
          "y[o,c] = sum[b] x[b,c] * 2 / total * w[o,c]\n", "y",
-         "y[o,c] = (sum[b] x[b,c]) * w[o,c] / total * 2\n"},
+         "y.sum[o,c] = sum[b] x[b,c]\n"
+         "y[o,c] = y.sum[o,c] * w[o,c] / total * 2\n"},
         {"a condition leaves the sum",
          "input x[b,5]\n"
          "scalar count\n"
          "y[b] = sum[c] (if b < count then 0 - x[b,c] else 0)\n", "y",
-         "y[b] = if b < count then sum[c] (0 - x[b,c]) else 0\n"},
+         "y.sum[b] = sum[c] (0 - x[b,c])\n"
+         "y[b] = if b < count then y.sum[b] else 0\n"},
         {"signs",
          "input x[3]\n"
          "y[i] = x[i] + (-x[2])\n"
@@ -405,7 +407,8 @@ START_TEST(hoist_rows)
          "scalar total\n"
          "y = log(total) * sum[b] x[b] * exp(total)\n", "y",
          "scalar = exp(total)\n"
-         "y = log(total) * ((sum[b] x[b]) * scalar)\n"},
+         "y.sum = sum[b] x[b]\n"
+         "y = log(total) * (y.sum * scalar)\n"},
         {"what fewer indices need",
          "input x[b,2,30]\n"
          "input v[2]\n"
