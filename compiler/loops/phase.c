@@ -11,6 +11,7 @@ typedef struct Node {
     Kernel *k;
     LIST(int) before; /* kernels that must have run */
     bool local;       /* reads batched tensors at its own samples only */
+    bool late;        /* writes what is kept, or waits for one that does */
     int phase;        /* where it runs, or -1 */
 } Node;
 
@@ -19,6 +20,7 @@ typedef struct Queue {
     int n;
     Node *node;
     Kernel **old; /* the kernels in the order of the equations */
+    int early;    /* how many that are not late have not run yet */
 } Queue;
 
 /* --- edges --- */
@@ -79,6 +81,24 @@ static void find_edges(Queue *o)
         }
 }
 
+/* Note: updates come last. Whatever changes parameters or states runs in phases after everything else, so that the
+ * generated step can look at the loss in between and leave them alone where it is not finite. */
+static void find_late(Queue *o)
+{
+    o->early = o->n;
+    for (int i = 0; i < o->n; i++)
+        for (int a = 0; a < o->node[i].k->nargs; a++)
+            o->node[i].late |= o->node[i].k->writes[a] && o->node[i].k->arg[a]->kind == STORAGE_KEPT;
+    for (bool again = true; again;) {
+        again = false;
+        for (int i = 0; i < o->n; i++)
+            for (int j = 0; j < o->node[i].before.n && !o->node[i].late; j++)
+                again |= o->node[i].late = o->node[o->node[i].before.at[j]].late;
+    }
+    for (int i = 0; i < o->n; i++)
+        o->early -= o->node[i].late;
+}
+
 static bool is_local(const Kernel *k)
 {
     if (!k->blocked || !k->equation)
@@ -110,6 +130,8 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
 {
     const Node *x = &o->node[i];
 
+    if (x->late && o->early > 0)
+        return false;
     switch (kind) {
     case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local);
     case PHASE_TASKS: return !x->k->blocked && is_ready(o, i, phase, false);
@@ -122,7 +144,7 @@ static int fill_phase(Queue *o, PhaseKind kind)
 {
     Loops *l = o->b->loops;
     Phase p = {.kind = kind, .first = l->kernels.n, .threads = 1};
-    int phase = l->phases.n;
+    int phase = l->phases.n, taken = 0;
 
     for (bool again = true; again;) {
         again = false;
@@ -130,12 +152,14 @@ static int fill_phase(Queue *o, PhaseKind kind)
             if (o->node[i].phase >= 0 || !fits(o, i, kind, phase))
                 continue;
             o->node[i].phase = phase;
+            taken += !o->node[i].late;
             PUSH(o->b->arena, l->kernels, o->node[i].k);
             if (o->node[i].k->threads > p.threads)
                 p.threads = o->node[i].k->threads;
             again = kind != PHASE_TASKS;
         }
     }
+    o->early -= taken; /* now only: a phase is all early or all late */
     p.count = l->kernels.n - p.first;
     if (p.count > 0)
         PUSH(o->b->arena, l->phases, p);
@@ -231,6 +255,7 @@ void phases_make(Build *b)
     for (int i = 0; i < o.n; i++)
         o.node[i] = (Node){.k = o.old[i], .local = is_local(o.old[i]), .phase = -1};
     find_edges(&o);
+    find_late(&o);
     l->kernels.at = NULL;
     l->kernels.n = l->kernels.room = 0;
     while (left > 0) {
