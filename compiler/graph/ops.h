@@ -61,7 +61,9 @@ enum {
     X(not,      1, A == 0,         "",                   "",                 "", "nn_not(%a)",           "!%a",              OP_CONDITION) \
     X(select,   3, A != 0 ? B : C, "",                   "select(a,1,0)",    "select(a,0,1)", "nn_select(%a, %b, %c)", "%a ? %b : %c", OP_WHOLE) \
     /* the value, through which no gradient flows */                                                                         \
-    X(detach,   1, A,              "",                   "",                 "", "%a",                   "%a",               OP_WHOLE)
+    X(detach,   1, A,              "",                   "",                 "", "%a",                   "%a",               OP_WHOLE)  \
+    /* the value of a, with c as its derivative by b: grad x = ... of a fn */                                                \
+    X(surrogate, 3, A,             "1",                  "c",                "", "%a",                   "%a",               OP_WHOLE)
 /* clang-format on */
 
 #endif
