@@ -1,0 +1,506 @@
+/* body.c -- statements of layers and models: names, index equations, assertions, branches. */
+#include "check/value.h"
+
+/* --- equations --- */
+
+/* The left side of an index equation, taken apart. */
+typedef struct Left {
+    const char *name;
+    const Node *const *subs;
+    int nsubs;
+    bool sized; /* size[] holds the axes, from a port or the state itself */
+    int rank;
+    int64_t size[MAX_RANK];
+    Span sized_at;
+} Left;
+
+static const Node *output_port(const Frame *f, const char *name)
+{
+    const Node *outputs = f->def ? def_part(f->def, NODE_PORTS, 1) : NULL;
+
+    for (int i = 0; outputs && i < outputs->n; i++)
+        if (strcmp(outputs->child[i]->text, name) == 0)
+            return outputs->child[i];
+    return NULL;
+}
+
+/* Sizes of `y[O, (H - K) // stride + 1]` in the header; false where it has none or leaves axes open. */
+static bool port_size(Checker *c, Frame *f, Left *l)
+{
+    const Node *port = output_port(f, l->name), *list = port ? port->child[0] : NULL;
+
+    if (!list)
+        return false;
+    for (int i = 0; i < list->n; i++)
+        if (list->child[i]->kind == NODE_ELLIPSIS)
+            return false;
+    if (list->n > MAX_RANK - 1)
+        return false;
+    for (int i = 0; i < list->n; i++)
+        if (!want_size(c, f, list->child[i], eval(c, f, list->child[i]), &l->size[i]))
+            return false;
+    l->rank = list->n;
+    l->sized_at = port->span;
+    return true;
+}
+
+static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node *right, const int64_t *size, Span at)
+{
+    int64_t range = 0, found;
+    Span where;
+
+    for (int i = 0; i < el->nindex; i++)
+        if (strcmp(el->index[i].name, name) == 0)
+            return true;
+    if (size)
+        range = *size;
+    if (find_range(c, f, right, name, &where, &found)) {
+        if (size && found != range) {
+            Mark m = {where, arena_print(c->arena, "%lld here", (long long)found)};
+            error_marks(at, &m, 1, "the index '%s' runs over %lld places here, but over %lld there", name, (long long)range, (long long)found);
+            notes_in(c, f);
+            return false;
+        }
+        range = found;
+    } else if (!size) {
+        error_in(c, f, at, "nothing gives the index '%s' its range: it stands alone in no subscript", name);
+        return false;
+    }
+    el->index[el->nindex].name = name;
+    el->index[el->nindex++].value = expr_index(c->arena, index_new(c->arena, name, range));
+    return true;
+}
+
+/* Names inside a compound subscript on the left that are no numbers are indices. */
+static bool declare_inside(Checker *c, Frame *f, Elem *el, const Node *n, const Node *right)
+{
+    if (n->kind == NODE_NAME) {
+        bool found;
+        const Bind *b = frame_find(f, n->text);
+        if (b && b->val.kind == VAL_NUMBER)
+            return true;
+        if (!b) {
+            global_value(c, f, n, &found);
+            if (found)
+                return true;
+        }
+        return declare(c, f, el, n->text, right, NULL, n->span);
+    }
+    for (int i = 0; i < n->n; i++)
+        if (!declare_inside(c, f, el, n->child[i], right))
+            return false;
+    return true;
+}
+
+static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const Node *right)
+{
+    int rank;
+    int64_t size[MAX_RANK];
+
+    for (int i = 0; i < l->nsubs; i++) {
+        const Node *s = l->subs[i];
+        if (s->kind == NODE_ELLIPSIS) {
+            if (!find_ellipsis(c, f, right, &rank, size)) {
+                error_in(c, f, s->span, "nothing on the right says what '...' stands for");
+                return false;
+            }
+            elem_imply(c, el, rank, size);
+        }
+    }
+    if (l->sized && !el->implicit && l->rank != l->nsubs) {
+        error_in(c, f, l->sized_at, "'%s' has %d ax%cs here, but %d subscript%s", l->name, l->rank, l->rank == 1 ? 'i' : 'e', l->nsubs, l->nsubs == 1 ? "" : "s");
+        return false;
+    }
+    bool sized = l->sized && (!el->implicit || l->rank == l->nsubs - 1 + el->nimplicit);
+    for (int i = 0, axis = 0; i < l->nsubs; i++, axis++) {
+        if (l->subs[i]->kind == NODE_ELLIPSIS)
+            axis += el->nimplicit - 1;
+        else if (l->subs[i]->kind == NODE_NAME && !declare(c, f, el, l->subs[i]->text, right, sized ? &l->size[axis] : NULL, l->subs[i]->span))
+            return false;
+    }
+    for (int i = 0; i < l->nsubs; i++)
+        if (l->subs[i]->kind != NODE_NAME && l->subs[i]->kind != NODE_ELLIPSIS && !declare_inside(c, f, el, l->subs[i], right))
+            return false;
+    return true;
+}
+
+/* Subscripts and sizes of the result, without the ambient axes; how many, or -1. */
+static int left_axes(Checker *c, Frame *f, Elem *el, const Left *l, Expr **at, int64_t *size)
+{
+    int n = 0;
+
+    for (int i = 0; i < l->nsubs; i++) {
+        if (l->subs[i]->kind == NODE_ELLIPSIS) {
+            for (int k = 0; k < el->nimplicit && n < MAX_RANK; k++, n++) {
+                at[n] = expr_index(c->arena, el->implied[k]);
+                size[n] = el->implied[k]->size;
+            }
+            continue;
+        }
+        Expr *e = element(c, f, el, l->subs[i]);
+        int64_t low, high;
+        if (!e)
+            return -1;
+        if (n >= MAX_RANK - 1 || !expr_whole(e) || !expr_range(e, &low, &high) || low < 0) {
+            error_in(c, f, l->subs[i]->span, "this subscript does not stay within the tensor");
+            return -1;
+        }
+        at[n] = e;
+        size[n] = e->kind == EXPR_INDEX ? e->index->size : high + 1;
+        if (l->sized && l->rank == l->nsubs) {
+            if (high >= l->size[n]) {
+                error_in(c, f, l->subs[i]->span, "this subscript goes to %lld, but the axis has elements 0..%lld", (long long)high, (long long)l->size[n] - 1);
+                return -1;
+            }
+            size[n] = l->size[n];
+        }
+        n++;
+    }
+    return n;
+}
+
+static bool uses_ambient(Checker *c, const Elem *el, const Expr *e)
+{
+    Index *used[MAX_BOX];
+    Elem only = *el;
+
+    only.nindex = only.nimplicit = 0;
+    return elem_indices(c, &only, e, used) > 0;
+}
+
+/* Left = right, as one equation; the tensor, or NULL after an error. */
+static Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor *add_to, Span where)
+{
+    Elem el = elem_new(c, f);
+    Expr *at[MAX_RANK + MAX_RANK];
+    int64_t size[MAX_RANK + MAX_RANK];
+    How how = EQ_MAP;
+    bool plain = false;
+    int ncache = c->ncache;
+
+    if (!declare_left(c, f, &el, l, right))
+        return NULL;
+    Expr *e = add_to ? NULL : reduce_direct(c, f, &el, right, &how, &plain);
+    if (!plain)
+        e = element(c, f, &el, right);
+    c->ncache = ncache;
+    if (!e)
+        return NULL;
+    bool batched = uses_ambient(c, &el, e) || (add_to && add_to->batched);
+    int ambient = batched ? el.nambient : 0;
+    for (int i = 0; i < ambient; i++) {
+        at[i] = expr_index(c->arena, el.ambient[i]);
+        size[i] = el.ambient[i]->size;
+    }
+    int n = left_axes(c, f, &el, l, at + ambient, size + ambient);
+    if (n < 0)
+        return NULL;
+    if (n + ambient > MAX_RANK) {
+        error_in(c, f, where, "a tensor has at most %d axes", MAX_RANK - 1);
+        return NULL;
+    }
+    if (add_to) {
+        Expr *old[MAX_RANK];
+        int m = 0;
+        for (int i = add_to->batched ? 0 : ambient; i < n + ambient; i++)
+            old[m++] = at[i];
+        if (m != add_to->rank) {
+            error_in(c, f, where, "'%s' has other axes: %s", l->name, shape_text(c, f, add_to));
+            return NULL;
+        }
+        e = expr_op(c->arena, "add", expr_load(c->arena, add_to, old, false), e, NULL);
+    }
+    Tensor *t = graph_tensor(c->graph, temp_name(c, f, l->name), ROLE_TEMP, n + ambient, size);
+    t->batched = batched;
+    t->where = where;
+    Equation *q = graph_equation(c->graph, t, at, how, e);
+    /* what writes a place twice or leaves one out is a sum */
+    if (how == EQ_MAP && !equation_covers(q))
+        q->how = EQ_SUM;
+    q->layer = f->layer;
+    q->where = where;
+    if (how == EQ_MAP && e->kind == EXPR_LOAD && e->tensor->integer) {
+        int classes = tensor_classes(c, e->tensor);
+        tensor_set_classes(c, t, classes);
+        t->below = e->tensor->below;
+    }
+    return t;
+}
+
+/* --- assignments --- */
+
+static bool lifts(Checker *c, Frame *f, const Node *n)
+{
+    switch (n->kind) {
+    case NODE_BINARY:
+    case NODE_UNARY:
+    case NODE_REDUCE:
+    case NODE_NEXT: return dynamic(c, f, NULL, n);
+    case NODE_CHOOSE: return dynamic(c, f, NULL, n->child[0]);
+    default: return false;
+    }
+}
+
+static void bind_local(Checker *c, Frame *f, const Node *to, Val v)
+{
+    if (v.kind == VAL_LAYER && !v.layer->bound) {
+        LayerVal *l = NEW(c->arena, LayerVal);
+        *l = *v.layer;
+        l->bound = path_join(c, f->path, to->text);
+        v.layer = l;
+    }
+    Bind *b = frame_bind(c, f, to->text, v, to->span);
+    b->local = true;
+    if (output_port(f, to->text) || v.kind == VAL_ERROR)
+        b->used = true;
+}
+
+static void assign_next(Checker *c, Frame *f, const Node *to, const Node *from, Span where)
+{
+    const Node *state = to->kind == NODE_SUBSCRIPT ? to->child[0] : to;
+    Bind *b = frame_find(f, state->text);
+    Left l = {.name = arena_print(c->arena, "next.%s", state->text), .sized = true, .sized_at = state->span};
+    const char *next = arena_print(c->arena, "next %s", state->text);
+
+    if (!b || b->val.kind != VAL_TENSOR || (b->val.tensor->role != ROLE_STATE && b->val.tensor->role != ROLE_PARAM)) {
+        error_in(c, f, state->span, "'%s' is no state", state->text);
+        return;
+    }
+    Tensor *s = b->val.tensor;
+    if (to->kind == NODE_SUBSCRIPT) {
+        l.subs = (const Node *const *)to->child + 1;
+        l.nsubs = to->n - 1;
+    }
+    l.rank = s->rank;
+    for (int i = 0; i < s->rank; i++)
+        l.size[i] = s->size[i];
+    Tensor *t = equation(c, f, &l, from, NULL, where);
+    if (!t)
+        return;
+    if (t->batched) {
+        error_in(c, f, where, "a state belongs to no sample: take a mean over the batch");
+        return;
+    }
+    if (c->training)
+        kept_next(c, s, t);
+    frame_bind(c, f, next, val_tensor(t, where), where)->used = true;
+}
+
+static void assign_equation(Checker *c, Frame *f, const Node *to, const Node *from, bool plus, Span where)
+{
+    Left l = {.name = to->child[0]->text, .subs = (const Node *const *)to->child + 1, .nsubs = to->n - 1};
+    Tensor *old = NULL;
+
+    if (to->child[0]->kind != NODE_NAME) {
+        error_in(c, f, to->span, "cannot assign to this");
+        return;
+    }
+    if (plus) {
+        Bind *b = frame_find(f, l.name);
+        if (!b || b->val.kind != VAL_TENSOR) {
+            error_in(c, f, to->child[0]->span, "'+=' adds to a tensor, but '%s' is none yet", l.name);
+            return;
+        }
+        old = b->val.tensor;
+    }
+    int errors = error_count();
+    l.sized = port_size(c, f, &l);
+    Tensor *t = error_count() > errors ? NULL : equation(c, f, &l, from, old, where);
+    bind_local(c, f, to->child[0], t ? val_tensor(t, where) : val_error());
+}
+
+static void assign_one(Checker *c, Frame *f, const Node *to, const Node *from, bool plus, Span where)
+{
+    const Node *base = to->kind == NODE_SUBSCRIPT ? to->child[0] : to;
+
+    if (base->kind == NODE_NEXT) {
+        assign_next(c, f, to, from, where);
+    } else if (to->kind == NODE_SUBSCRIPT) {
+        assign_equation(c, f, to, from, plus, where);
+    } else if (to->kind != NODE_NAME) {
+        error_in(c, f, to->span, "cannot assign to this");
+    } else if (plus) {
+        const Node *parts[2] = {to, from};
+        Node sum = {.kind = NODE_BINARY, .text = "+", .span = where, .name = where, .n = 2, .child = (Node **)parts};
+        bind_local(c, f, to, lift(c, f, &sum, to->text));
+    } else {
+        Val v = lifts(c, f, from) ? lift(c, f, from, to->text) : eval(c, f, from);
+        bind_local(c, f, to, v);
+    }
+}
+
+/* grad z = expression with `grad y`: what flows back to z instead of the derived gradient. */
+static void custom_grad(Checker *c, Frame *f, const Node *n)
+{
+    const Node *to = n->child[0]->child[0], *from = n->child[1]->child[0];
+    const Node *in = to->kind == NODE_SUBSCRIPT ? to->child[0] : to;
+    Bind *z = frame_find(f, in->text);
+    CustomGrad *cg = NEW(c->arena, CustomGrad);
+    int n0 = c->graph->equations.n;
+    Tensor *out = NULL;
+
+    for (int i = f->binds.n; i-- > 0 && !out;) {
+        const Bind *b = &f->binds.at[i];
+        if (b->val.kind == VAL_TENSOR && output_port(f, b->name))
+            out = b->val.tensor;
+    }
+    if (!z || z->val.kind != VAL_TENSOR || !out) {
+        error_in(c, f, to->span, z ? "the result must be known before its derivative" : "'%s' is no input", in->text);
+        return;
+    }
+    *cg = (CustomGrad){.first = f->first_equation, .last = n0, .in = z->val.tensor, .out = out};
+    cg->dout = graph_tensor(c->graph, arena_print(c->arena, "grad.%s", out->name), ROLE_TEMP, out->rank, out->size);
+    cg->dout->batched = out->batched;
+    const Node *outputs = def_part(f->def, NODE_PORTS, 1);
+    const char *y = outputs && outputs->n ? outputs->child[0]->text : "y";
+    frame_bind(c, f, arena_print(c->arena, "grad %s", y), val_tensor(cg->dout, n->span), n->span);
+    if (to->kind == NODE_SUBSCRIPT) {
+        Left l = {.name = arena_print(c->arena, "grad.%s", in->text), .subs = (const Node *const *)to->child + 1, .nsubs = to->n - 1,
+                  .sized = true, .rank = sample_rank(f, cg->in), .sized_at = in->span};
+        for (int i = 0; i < l.rank; i++)
+            l.size[i] = sample_size(f, cg->in)[i];
+        cg->din = equation(c, f, &l, from, NULL, n->span);
+    } else {
+        Val v = lift(c, f, from, arena_print(c->arena, "grad.%s", in->text));
+        cg->din = v.kind == VAL_TENSOR ? v.tensor : NULL;
+    }
+    for (int i = n0; i < c->graph->equations.n; i++)
+        PUSH(c->arena, cg->equations, c->graph->equations.at[i]);
+    c->graph->equations.n = n0;
+    if (cg->din)
+        PUSH(c->arena, c->graph->customs, cg);
+}
+
+static void assign(Checker *c, Frame *f, const Node *n)
+{
+    const Node *targets = n->child[0], *values = n->child[1];
+    const Node *first = targets->child[0], *base = first->kind == NODE_SUBSCRIPT ? first->child[0] : first;
+
+    if (base->kind == NODE_GRAD) {
+        custom_grad(c, f, n);
+        return;
+    }
+    if (values->n == 1 && targets->n > 1) {
+        Val v = eval(c, f, values->child[0]);
+        if (v.kind != VAL_LIST || v.n != targets->n) {
+            if (v.kind != VAL_ERROR)
+                error_in(c, f, n->span, "%d names on the left, but %s on the right", targets->n, val_kind(c, v));
+            v = val_error();
+        }
+        for (int i = 0; i < targets->n; i++)
+            bind_local(c, f, targets->child[i], v.kind == VAL_ERROR ? v : v.items[i]);
+        return;
+    }
+    if (values->n != targets->n) {
+        error_in(c, f, n->span, "%d on the left, but %d on the right", targets->n, values->n);
+        return;
+    }
+    for (int i = 0; i < targets->n; i++)
+        assign_one(c, f, targets->child[i], values->child[i], n->flag == 1, n->span);
+}
+
+/* --- other statements --- */
+
+static void run_assert(Checker *c, Frame *f, const Node *n)
+{
+    const Node *cond = n->child[0];
+    bool yes;
+
+    if (!eval_condition(c, f, cond, &yes) || yes)
+        return;
+    Text t = {.arena = c->arena};
+    tree_source(&t, cond);
+    error_in(c, f, cond->span, "this does not hold: %s", t.s);
+    if (cond->kind == NODE_BINARY && cond->child[0]->kind == NODE_NAME) {
+        Val v = eval(c, f, cond->child[0]);
+        if (v.kind == VAL_NUMBER)
+            note_at(cond->child[0]->span, "%s is %s", cond->child[0]->text, number_text(c->arena, v.number));
+    }
+}
+
+static void run_statement(Checker *c, Frame *f, const Node *n, bool last, Val *result)
+{
+    bool yes;
+
+    switch (n->kind) {
+    case NODE_ASSIGN: assign(c, f, n); break;
+    case NODE_DRAW: run_draw(c, f, n); break;
+    case NODE_ASSERT: run_assert(c, f, n); break;
+    case NODE_BRANCH:
+        if (!eval_condition(c, f, n->child[0], &yes))
+            break;
+        if (yes || (n->n > 2 && n->child[2])) {
+            const Node *block = n->child[yes ? 1 : 2];
+            for (int i = 0; i < block->n; i++)
+                run_statement(c, f, block->child[i], last && i == block->n - 1, result);
+        }
+        break;
+    case NODE_RESULT: {
+        Val items[MAX_BOX];
+        for (int i = 0; i < n->n && i < MAX_BOX; i++)
+            items[i] = lifts(c, f, n->child[i]) ? lift(c, f, n->child[i], "y") : eval(c, f, n->child[i]);
+        *result = n->n == 1 ? items[0] : val_list(c, n->n, items);
+        if (!last && c->first)
+            warning_at(n->span, "nobody uses this result");
+        break;
+    }
+    default: error_in(c, f, n->span, "this cannot stand in a body"); break;
+    }
+}
+
+static void warn_locals(Checker *c, const Frame *f)
+{
+    for (int i = 0; i < f->binds.n; i++) {
+        const Bind *b = &f->binds.at[i];
+        if (c->first && b->local && !b->used && b->span.file >= 0 && !source_get(b->span.file)->library)
+            warning_at(b->span, "nobody uses '%s'", b->name);
+    }
+}
+
+/* A size the header promises must be the size that came out. */
+static void check_output(Checker *c, Frame *f, const Node *port, Val v)
+{
+    Left l = {.name = port->text};
+    bool same = v.kind == VAL_TENSOR;
+
+    if (!same || !port->child[0] || !port_size(c, f, &l))
+        return;
+    same = l.rank == sample_rank(f, v.tensor);
+    for (int i = 0; same && i < l.rank; i++)
+        same = l.size[i] == sample_size(f, v.tensor)[i];
+    if (!same) {
+        error_in(c, f, port->span, "the header says '%s' is %s, but it is %s", port->text, sizes_text(c, l.rank, l.size), shape_text(c, f, v.tensor));
+    }
+}
+
+Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
+{
+    Val result = {.kind = VAL_LIST}, items[MAX_BOX];
+    int nout = outputs ? outputs->n : 0, last = block->n - 1;
+
+    while (last > 0 && block->child[last]->kind == NODE_ASSERT)
+        last--;
+    for (int i = 0; i < block->n; i++)
+        run_statement(c, f, block->child[i], i == last, &result);
+    bool none = result.kind == VAL_LIST && !result.n;
+    for (int i = 0; i < nout && i < MAX_BOX; i++) {
+        Bind *b = frame_find(f, outputs->child[i]->text);
+        if (!b || (b->val.kind != VAL_TENSOR && b->val.kind != VAL_ERROR && !val_known(b->val))) {
+            if (nout == 1 && !none)
+                return result;
+            error_in(c, f, outputs->child[i]->span, "the result '%s' is never assigned", outputs->child[i]->text);
+            return val_error();
+        }
+        b->used = true;
+        items[i] = b->val;
+        check_output(c, f, outputs->child[i], b->val);
+    }
+    warn_locals(c, f);
+    if (nout)
+        return nout == 1 ? items[0] : val_list(c, nout, items);
+    if (none) {
+        error_in(c, f, block->span, "this has no result: its last line must be an expression");
+        return val_error();
+    }
+    return result;
+}

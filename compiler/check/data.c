@@ -1,0 +1,201 @@
+/* data.c -- the fields of the data section, as the reader delivers them and as its transforms make them. */
+#include "check/value.h"
+
+#include <stdlib.h>
+
+/* What is known of a reader's fields before the data is read. Other readers deliver columns by name. */
+static const struct {
+    const char *reader, *field;
+    int rank; /* -1: whatever the file holds */
+    int64_t size[3];
+    int classes; /* -1: whatever is needed */
+} known[] = {
+    {"mnist", "image", 3, {1, 28, 28}, 0},         {"mnist", "label", 0, {0}, 10},
+    {"fashion_mnist", "image", 3, {1, 28, 28}, 0}, {"fashion_mnist", "label", 0, {0}, 10},
+    {"cifar10", "image", 3, {3, 32, 32}, 0},       {"cifar10", "label", 0, {0}, 10},
+    {"cifar100", "image", 3, {3, 32, 32}, 0},      {"cifar100", "label", 0, {0}, 100},
+    {"idx", "image", -1, {0}, 0},                  {"idx", "label", -1, {0}, -1},
+    {"npy", "x", -1, {0}, 0},                      {"npy", "label", -1, {0}, -1},
+    {"points", "x1", 0, {0}, 0},                   {"points", "x2", 0, {0}, 0},
+    {"points", "label", 0, {0}, 0},
+};
+
+/* Settings of a data section that are no fields: the trainer's business. */
+static const char *const data_keys[] = {"valid", "test", "augment", "shuffle", "seed", "limit"};
+
+static bool is_data_key(const char *name)
+{
+    for (size_t i = 0; i < sizeof data_keys / sizeof *data_keys; i++)
+        if (strcmp(data_keys[i], name) == 0)
+            return true;
+    return false;
+}
+
+static Raw *raw_new(Checker *c, const char *name, int rank, const int64_t *size, int classes, Span where)
+{
+    Raw *r = NEW(c->arena, Raw);
+
+    *r = (Raw){.name = name, .rank = rank, .classes = classes, .where = where};
+    for (int i = 0; i < rank; i++)
+        r->size[i] = size[i];
+    PUSH(c->arena, c->raws, r);
+    return r;
+}
+
+static const Node *data_source(Checker *c, Frame *f, const Node *data)
+{
+    const Node *source = data->child[0];
+    bool yes;
+
+    while (source->kind == NODE_CHOOSE) {
+        if (!eval_condition(c, f, source->child[0], &yes))
+            return NULL;
+        source = source->child[yes ? 1 : 2];
+    }
+    return source;
+}
+
+void data_open(Checker *c, Frame *f, const Node *data)
+{
+    const Node *source = data ? data_source(c, f, data) : NULL;
+    bool any = false;
+
+    c->data = data;
+    if (!data) {
+        raw_new(c, "label", -1, NULL, -1, NOWHERE);
+        return;
+    }
+    if (!source)
+        return;
+    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
+    if (name->kind == NODE_MEMBER)
+        name = name->child[0];
+    if (name->kind != NODE_NAME) {
+        error_at(source->span, "expected a reader such as csv(\"file.csv\")");
+        return;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].reader, name->text) == 0) {
+            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+            any = true;
+        }
+    if (strcmp(name->text, "table") == 0) {
+        for (int i = 1; i < source->n; i++)
+            if (source->child[i]->kind == NODE_ARG)
+                raw_new(c, source->child[i]->text, 0, NULL, -1, source->child[i]->span);
+    } else if (!any && strcmp(name->text, "csv") != 0) {
+        static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "idx", "npy", "csv", "points", "table"};
+        error_at(name->span, "there is no reader '%s'", name->text);
+        const char *near = nearest(name->text, readers, sizeof readers / sizeof *readers);
+        if (near)
+            help("did you mean '%s'?", near);
+        else
+            help("readers are mnist fashion_mnist cifar10 cifar100 idx npy csv points.spiral ... table");
+    }
+}
+
+static const Node *field_setting(Checker *c, const char *name)
+{
+    const Node *settings = c->data && c->data->n > 1 ? c->data->child[1] : NULL;
+
+    for (int i = 0; settings && i < settings->n; i++)
+        if (settings->child[i]->kind == NODE_SETTING && strcmp(settings->child[i]->text, name) == 0 && !is_data_key(name))
+            return settings->child[i];
+    return NULL;
+}
+
+static bool is_csv(Checker *c)
+{
+    const Node *s = c->data ? c->data->child[0] : NULL;
+    return s && s->kind == NODE_CALL && s->child[0]->kind == NODE_NAME && strcmp(s->child[0]->text, "csv") == 0;
+}
+
+static Val raw_field(Checker *c, const char *name, Span at, bool *found)
+{
+    *found = true;
+    for (int i = 0; i < c->raws.n; i++)
+        if (strcmp(c->raws.at[i]->name, name) == 0)
+            return (Val){.kind = VAL_FIELD, .raw = c->raws.at[i], .span = at};
+    if (is_csv(c)) /* its columns are known when it is read */
+        return (Val){.kind = VAL_FIELD, .raw = raw_new(c, name, 0, NULL, -1, at), .span = at};
+    *found = false;
+    return val_error();
+}
+
+/* [x1, x2, x1^2]: one equation, whose last index says which. */
+Val stack(Checker *c, Frame *f, const Node *list)
+{
+    Elem el = elem_new(c, f);
+    Index *k = index_new(c->arena, "k", list->n), *out[2] = {el.ambient[0], k};
+    Expr *y = NULL;
+
+    for (int i = list->n; i-- > 0;) {
+        Expr *e = element(c, f, &el, list->child[i]);
+        if (!e)
+            return val_error();
+        Expr *here = expr_op(c->arena, "eq", expr_index(c->arena, k), expr_number(c->arena, i), NULL);
+        y = y ? expr_op(c->arena, "select", here, e, y) : e;
+    }
+    if (!y) {
+        error_in(c, f, list->span, "an empty list is no vector");
+        return val_error();
+    }
+    return val_tensor(materialise(c, f, "x", EQ_MAP, y, 2, out, list->span), list->span);
+}
+
+Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found)
+{
+    const Node *setting = field_setting(c, name);
+
+    if (c->fields_of != c->graph) {
+        c->fields.n = 0;
+        c->fields_of = c->graph;
+    }
+    for (int i = 0; i < c->fields.n; i++)
+        if (strcmp(c->fields.at[i].name, name) == 0) {
+            *found = true;
+            return c->fields.at[i].val;
+        }
+    Val v = raw_field(c, name, at, found);
+    if (!setting)
+        return v;
+    Bind b = {.name = name, .val = v, .span = setting->span};
+    PUSH(c->arena, c->fields, b); /* image = image / 255: the one on the right is the reader's */
+    int mine = c->fields.n - 1;
+    bool transform = c->transform, defaults = c->applies_default;
+    const char *space = c->space;
+    Frame *g = frame_new(c, NULL, NULL);
+    g->path = name;
+    (void)f;
+    c->transform = true;
+    c->applies_default = false;
+    c->space = NULL;
+    const Node *value = setting->child[0];
+    v = eval(c, g, value);
+    c->transform = transform;
+    c->applies_default = defaults;
+    c->space = space;
+    c->fields.at[mine].val = v;
+    c->fields.at[mine].used = true;
+    *found = true;
+    return v;
+}
+
+/* A transform of a field that nobody asks for: a misspelt name, most likely. */
+void warn_fields(Checker *c)
+{
+    const Node *settings = c->data && c->data->n > 1 ? c->data->child[1] : NULL;
+
+    for (int i = 0; settings && i < settings->n; i++) {
+        const Node *s = settings->child[i];
+        bool used = is_data_key(s->text);
+        for (int k = 0; k < c->fields.n && !used; k++)
+            used = strcmp(c->fields.at[k].name, s->text) == 0;
+        if (used)
+            continue;
+        warning_at(s->name, "nobody uses the field '%s': the model has no such input", s->text);
+        const char *near = nearest(s->text, data_keys, sizeof data_keys / sizeof *data_keys);
+        if (near)
+            help("did you mean the setting '%s'?", near);
+    }
+}

@@ -1,0 +1,269 @@
+/* define.c -- what names mean: the library, imported files, options, constants and definitions. */
+#include "check/value.h"
+
+#include "base/embedded.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *space_of(Arena *a, const char *path)
+{
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    return arena_copy(a, base, strcspn(base, "."));
+}
+
+/* The library is parsed once a process: its trees never change. */
+typedef struct Library {
+    const char *space;
+    Node *tree;
+} Library;
+
+static int library_load(Arena *a, Library **out)
+{
+    int n = 0;
+
+    while (library_files[n].path)
+        n++;
+    *out = NEW_ARRAY(a, Library, n);
+    for (int i = 0; i < n; i++) {
+        const Embedded *e = &library_files[i];
+        int file = source_add(e->path, e->text, strlen(e->text), true);
+        (*out)[i] = (Library){space_of(a, e->path), parse(a, file)};
+    }
+    return n;
+}
+
+void library_visit(Arena *a, DocVisitor *each, void *data)
+{
+    Library *lib;
+    int n = library_load(a, &lib);
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < lib[i].tree->n; k++)
+            if (lib[i].tree->child[k]->kind == NODE_DEFINE)
+                each(data, lib[i].space, lib[i].tree->child[k]);
+}
+
+static void define_add(Checker *c, const char *space, const Node *n)
+{
+    if (!*space) {
+        for (int i = 0; i < c->defs.n; i++) {
+            const Def *d = c->defs.at[i];
+            if (!*d->space && strcmp(d->name, n->text) == 0) {
+                const Node *a = def_part(d, NODE_PORTS, 0);
+                Def fresh = {n->text, space, n, false};
+                const Node *b = def_part(&fresh, NODE_PORTS, 0);
+                if (!a || !b || !a->n || !b->n || !a->child[0]->n || !b->child[0]->n ||
+                    a->child[0]->child[0] == NULL || b->child[0]->child[0] == NULL ||
+                    a->child[0]->child[0]->n == b->child[0]->child[0]->n) {
+                    error_at(n->name, "'%s' is defined twice", n->text);
+                    note_at(d->node->name, "first defined here");
+                    return;
+                }
+            }
+        }
+    }
+    Def *d = NEW(c->arena, Def);
+    *d = (Def){n->text, space, n, false};
+    PUSH(c->arena, c->defs, d);
+}
+
+static const Define *define_given(Checker *c, const char *name)
+{
+    for (int i = 0; i < c->ndefines; i++)
+        if (strcmp(c->defines[i].name, name) == 0) {
+            c->defines[i].used = true;
+            return &c->defines[i];
+        }
+    return NULL;
+}
+
+/* A value from the command line is parsed like the one it replaces: `x = VALUE` in a file of its own. */
+static Val given_value(Checker *c, Frame *f, const Define *d)
+{
+    const char *text = arena_print(c->arena, "value = %s\n", d->value);
+    int file = source_add(arena_print(c->arena, "-D %s", d->name), text, strlen(text), false);
+    int before = error_count();
+    Node *tree = parse(c->arena, file);
+
+    if (error_count() > before || tree->n != 1 || tree->child[0]->kind != NODE_CONSTANT)
+        return val_error();
+    const Node *value = tree->child[0]->child[0];
+    /* A bare word that names nothing is a text: -D set=first. */
+    if (value->kind == NODE_NAME && !frame_find(f, value->text)) {
+        bool found;
+        Val v = global_value(c, f, value, &found);
+        if (found)
+            return v;
+        return (Val){.kind = VAL_TEXT, .text = value->text, .span = value->span};
+    }
+    return eval(c, f, value);
+}
+
+static void option_add(Checker *c, Frame *f, const Node *setting)
+{
+    const Define *d = define_given(c, setting->text);
+    Val v = d ? given_value(c, f, d) : eval(c, f, setting->child[0]);
+    Bind b = {.name = setting->text, .val = v, .span = setting->name};
+    Text t = {.arena = c->arena};
+
+    for (int i = 0; i < c->globals.n; i++)
+        if (strcmp(c->globals.at[i].name, setting->text) == 0) {
+            error_at(setting->name, "'%s' is defined twice", setting->text);
+            note_at(c->globals.at[i].span, "first defined here");
+            return;
+        }
+    b.val.span = setting->name;
+    PUSH(c->arena, c->globals, b);
+    if (d)
+        text_print(&t, "%s", d->value);
+    else
+        tree_source(&t, setting->child[0]);
+    Setting s = {.name = setting->text, .text = t.s, .where = setting->span};
+    s.value = setting_value(c, f, setting->child[0]);
+    if (v.kind == VAL_NUMBER || v.kind == VAL_BOOL) {
+        s.value = (Value){.kind = v.kind == VAL_NUMBER ? VALUE_NUMBER : VALUE_BOOL, .number = v.number};
+    } else if (v.kind == VAL_TEXT) {
+        s.value = (Value){.kind = VALUE_TEXT, .text = v.text};
+    }
+    PUSH(c->arena, c->program->options, s);
+}
+
+static void import_file(Checker *c, const Node *n, int depth);
+
+static void define_items(Checker *c, const Node *tree, int depth)
+{
+    Frame *f = frame_new(c, NULL, NULL);
+
+    /* Definitions first: a constant may speak of a layer further down. */
+    for (int i = 0; i < tree->n; i++)
+        if (tree->child[i]->kind == NODE_DEFINE)
+            define_add(c, "", tree->child[i]);
+    for (int i = 0; i < tree->n; i++) {
+        const Node *n = tree->child[i];
+        switch (n->kind) {
+        case NODE_IMPORT: import_file(c, n, depth); break;
+        case NODE_OPTION:
+            for (int k = 0; k < n->n; k++)
+                option_add(c, f, n->child[k]);
+            break;
+        case NODE_CONSTANT: {
+            Bind b = {.name = n->text, .val = eval(c, f, n->child[0]), .span = n->name};
+            if (b.val.kind == VAL_LAYER && !b.val.layer->bound)
+                b.val.layer->bound = n->text;
+            PUSH(c->arena, c->globals, b);
+            break;
+        }
+        default: break;
+        }
+    }
+}
+
+static void import_file(Checker *c, const Node *n, int depth)
+{
+    const Source *from = source_get(n->span.file);
+    const char *slash = strrchr(from->path, '/');
+    const char *path = n->text;
+
+    if (depth >= 64) {
+        error_at(n->span, "imports are nested more than 64 deep");
+        return;
+    }
+    if (*path != '/' && slash)
+        path = arena_print(c->arena, "%.*s/%s", (int)(slash - from->path), from->path, n->text);
+    for (int i = 0; i < source_count(); i++)
+        if (strcmp(source_get(i)->path, path) == 0)
+            return; /* each file once, also in a cycle */
+    int file = source_read(path);
+    if (file < 0) {
+        error_at(n->span, "cannot read \"%s\": %s", path, strerror(errno));
+        return;
+    }
+    Node *tree = parse(c->arena, file);
+    define_items(c, tree, depth + 1);
+}
+
+void define_all(Checker *c, const Node *tree)
+{
+    Library *lib;
+    int n = library_load(c->arena, &lib);
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < lib[i].tree->n; k++) {
+            const Node *item = lib[i].tree->child[k];
+            if (item->kind == NODE_DEFINE)
+                define_add(c, lib[i].space, item);
+        }
+    define_items(c, tree, 0);
+    for (int i = 0; i < c->ndefines; i++)
+        if (!c->defines[i].used) {
+            LIST(const char *) names = {0};
+            for (int k = 0; k < c->program->options.n; k++)
+                PUSH(c->arena, names, c->program->options.at[k].name);
+            error_at((Span){tree->span.file, 0, 0}, "-D %s: there is no option '%s' in this file", c->defines[i].name, c->defines[i].name);
+            const char *near = nearest(c->defines[i].name, names.at, names.n);
+            if (near)
+                help("did you mean '%s'?", near);
+        }
+}
+
+static int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
+{
+    LIST(Def *) found = {0};
+
+    for (int i = 0; i < c->defs.n; i++) {
+        Def *d = c->defs.at[i];
+        if (strcmp(d->space, space) == 0 && strcmp(d->name, name) == 0)
+            PUSH(c->arena, found, d);
+    }
+    *defs = found.at;
+    return found.n;
+}
+
+int defs_find(Checker *c, const char *first, const char *name, Def ***defs)
+{
+    static const char *const everywhere[] = {"layers", "activations", "math"};
+    int n = defs_in(c, "", name, defs);
+
+    if (!n && first)
+        n = defs_in(c, first, name, defs);
+    for (int i = 0; !n && i < 3; i++)
+        n = defs_in(c, everywhere[i], name, defs);
+    return n;
+}
+
+Val global_value(Checker *c, Frame *f, const Node *name, bool *found)
+{
+    Def **defs;
+
+    (void)f;
+    *found = true;
+    for (int i = c->globals.n; i-- > 0;) {
+        Bind *b = &c->globals.at[i];
+        if (strcmp(b->name, name->text) == 0) {
+            b->used = true;
+            return b->val;
+        }
+    }
+    int n = defs_find(c, c->space, name->text, &defs);
+    if (n) {
+        LayerVal *l = NEW(c->arena, LayerVal);
+        for (int i = 0; i < n; i++)
+            defs[i]->used = true;
+        *l = (LayerVal){.kind = LAYER_DEF, .name = name->text, .space = defs[0]->space, .node = name};
+        return (Val){.kind = VAL_LAYER, .layer = l, .span = name->span};
+    }
+    *found = false;
+    return val_error();
+}
+
+void warn_unused(Checker *c)
+{
+    for (int i = 0; i < c->globals.n; i++) {
+        const Bind *b = &c->globals.at[i];
+        if (!b->used && b->span.file >= 0 && !source_get(b->span.file)->library)
+            warning_at(b->span, "nobody reads '%s'", b->name);
+    }
+}

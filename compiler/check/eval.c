@@ -1,0 +1,590 @@
+/* eval.c -- expressions whose value is known when compiling: numbers, lists, layers; and tensors as wholes. */
+#include "check/value.h"
+
+#include <math.h>
+
+/* --- what an expression depends on --- */
+
+/* Names that are numbers only while the program trains. */
+static const char *const clock_names[] = {"steps", "epoch", "steps_per_epoch", "total_steps", "valid_loss", "lr", "grad_norm", NULL};
+
+static bool is_clock(const char *name)
+{
+    for (int i = 0; clock_names[i]; i++)
+        if (strcmp(clock_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool name_dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
+{
+    for (int i = el ? el->nindex : 0; i-- > 0;)
+        if (strcmp(el->index[i].name, n->text) == 0)
+            return true;
+    Bind *b = frame_find(f, n->text);
+    if (b)
+        return !val_known(b->val) || (b->val.kind == VAL_DURATION);
+    if (is_clock(n->text)) {
+        bool found;
+        global_value(c, f, n, &found);
+        return !found;
+    }
+    if (c->data || c->raws.n) {
+        bool field = false, found = false;
+        for (int i = 0; i < c->raws.n; i++)
+            field |= strcmp(c->raws.at[i]->name, n->text) == 0;
+        if (!field && c->transform)
+            global_value(c, f, n, &found);
+        if (field || (c->transform && !found))
+            return true;
+    }
+    return strcmp(n->text, "random") == 0 || strcmp(n->text, "batch") == 0;
+}
+
+bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
+{
+    switch (n->kind) {
+    case NODE_NAME: return name_dynamic(c, f, el, n);
+    case NODE_REDUCE:
+    case NODE_NEXT:
+    case NODE_GRAD: return true;
+    case NODE_DURATION: return true;
+    case NODE_MEMBER:
+        if (n->child[0]->kind == NODE_NAME) {
+            Bind *b = frame_find(f, n->child[0]->text);
+            return b && b->val.kind == VAL_LAYER; /* token.weight */
+        }
+        return dynamic(c, f, el, n->child[0]);
+    case NODE_CALL: /* sizes are known even where the tensor is not */
+        if (is_in_steps(n))
+            return true;
+        if (n->child[0]->kind == NODE_NAME && (strcmp(n->child[0]->text, "size") == 0 || strcmp(n->child[0]->text, "rank") == 0))
+            return false;
+        break;
+    default: break;
+    }
+    for (int i = 0; i < n->n; i++)
+        if (n->child[i] && dynamic(c, f, el, n->child[i]))
+            return true;
+    return false;
+}
+
+bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes)
+{
+    Val v = eval(c, f, n);
+
+    if (v.kind == VAL_ERROR)
+        return false;
+    if (v.kind != VAL_BOOL && v.kind != VAL_NUMBER) {
+        error_in(c, f, n->span, "expected a condition known when compiling, found %s", val_kind(c, v));
+        return false;
+    }
+    *yes = v.number != 0;
+    return true;
+}
+
+/* --- names --- */
+
+static Val eval_name(Checker *c, Frame *f, const Node *n)
+{
+    Bind *b = frame_find(f, n->text);
+    bool found;
+
+    if (b) {
+        b->used = true;
+        return b->val;
+    }
+    Val v = global_value(c, f, n, &found);
+    if (found)
+        return v;
+    if (strcmp(n->text, "training") == 0)
+        return val_bool(c->training);
+    if (strcmp(n->text, "inf") == 0)
+        return val_number(INFINITY);
+    if (strcmp(n->text, "pi") == 0)
+        return val_number(3.14159265358979323846);
+    if (strcmp(n->text, "weights") == 0) {
+        double sum = 0;
+        for (int i = 0; i < c->program->kept.n; i++) {
+            const Kept *k = &c->program->kept.at[i];
+            double count = 1;
+            for (int d = 0; d < k->rank; d++)
+                count *= (double)k->size[d];
+            sum += k->kind == KEPT_PARAM ? count : 0;
+        }
+        return val_number(sum);
+    }
+    for (Frame *g = f; g; g = g->outer) {
+        if (g->fan_in && strcmp(n->text, "fan_in") == 0)
+            return val_number(g->fan_in);
+        if (g->fan_out && strcmp(n->text, "fan_out") == 0)
+            return val_number(g->fan_out);
+    }
+    if (strcmp(n->text, "same") == 0 || strcmp(n->text, "tf_same") == 0)
+        return (Val){.kind = VAL_WORD, .text = n->text};
+    if (c->data || c->raws.n) {
+        v = data_field(c, f, n->text, n->span, &found);
+        if (found)
+            return v;
+    }
+    if (is_clock(n->text)) {
+        error_in(c, f, n->span, "'%s' is only known while training", n->text);
+        return val_error();
+    }
+    error_in(c, f, n->span, "nothing is named '%s' here", n->text);
+    suggest(c, f, n->text);
+    return val_error();
+}
+
+/* --- numbers --- */
+
+static bool equal_values(Val a, Val b)
+{
+    if (a.kind == VAL_WORD || b.kind == VAL_WORD || a.kind == VAL_TEXT || b.kind == VAL_TEXT)
+        return a.text && b.text && strcmp(a.text, b.text) == 0;
+    if (a.kind == VAL_LIST || b.kind == VAL_LIST) {
+        if (a.kind != b.kind || a.n != b.n)
+            return false;
+        for (int i = 0; i < a.n; i++)
+            if (!equal_values(a.items[i], b.items[i]))
+                return false;
+        return true;
+    }
+    return a.number == b.number;
+}
+
+static Val arithmetic(Checker *c, Frame *f, const Node *n, double a, double b)
+{
+    const char *op = n->text;
+
+    if (strcmp(op, "+") == 0) return val_number(a + b);
+    if (strcmp(op, "-") == 0) return val_number(a - b);
+    if (strcmp(op, "*") == 0) return val_number(a * b);
+    if (strcmp(op, "^") == 0) return val_number(pow(a, b));
+    if (strcmp(op, "<") == 0) return val_bool(a < b);
+    if (strcmp(op, "<=") == 0) return val_bool(a <= b);
+    if (strcmp(op, ">") == 0) return val_bool(a > b);
+    if (strcmp(op, ">=") == 0) return val_bool(a >= b);
+    if (strcmp(op, "and") == 0) return val_bool(a != 0 && b != 0);
+    if (strcmp(op, "or") == 0) return val_bool(a != 0 || b != 0);
+    if (b == 0) {
+        error_in(c, f, n->span, "division by zero");
+        return val_error();
+    }
+    if (strcmp(op, "/") == 0) return val_number(a / b);
+    if (strcmp(op, "//") == 0) return val_number(floor(a / b));
+    if (strcmp(op, "mod") == 0) return val_number(a - b * floor(a / b));
+    error_in(c, f, n->name, "'%s' does not work on numbers", op);
+    return val_error();
+}
+
+static Val repeat(Checker *c, Frame *f, const Node *n, Val layer, const Node *count, Val times)
+{
+    int64_t k;
+
+    if (times.kind == VAL_NUMBER && times.number == 0) {
+        LayerVal *none = NEW(c->arena, LayerVal);
+        *none = (LayerVal){.kind = LAYER_CHAIN, .node = n};
+        return (Val){.kind = VAL_LAYER, .layer = none, .span = n->span};
+    }
+    if (!want_size(c, f, count, times, &k))
+        return val_error();
+    LayerVal *l = NEW(c->arena, LayerVal);
+    *l = (LayerVal){.kind = LAYER_REPEAT, .parts = NEW(c->arena, Val), .n = (int)k, .node = n};
+    l->parts[0] = layer;
+    return (Val){.kind = VAL_LAYER, .layer = l, .span = n->span};
+}
+
+static bool is_layer(Val v)
+{
+    return v.kind == VAL_LAYER || (v.kind == VAL_LIST && v.n && (v.items[0].kind == VAL_LAYER || v.items[0].kind == VAL_LIST) && is_layer(v.items[0]));
+}
+
+static Val eval_binary(Checker *c, Frame *f, const Node *n)
+{
+    const char *op = n->text;
+    Val a = eval(c, f, n->child[0]);
+    double x, y;
+
+    /* and, or: the right side need not make sense when the left one decides */
+    if ((a.kind == VAL_BOOL || a.kind == VAL_NUMBER) &&
+        ((strcmp(op, "and") == 0 && !a.number) || (strcmp(op, "or") == 0 && a.number)))
+        return val_bool(a.number != 0);
+    Val b = eval(c, f, n->child[1]);
+    if (a.kind == VAL_ERROR || b.kind == VAL_ERROR)
+        return val_error();
+    if (strcmp(op, "*") == 0 && is_layer(a))
+        return repeat(c, f, n, a, n->child[1], b);
+    if (strcmp(op, "==") == 0 || strcmp(op, "!=") == 0)
+        return val_bool(equal_values(a, b) == (op[0] == '='));
+    if (!want_number(c, f, n->child[0], a, &x) || !want_number(c, f, n->child[1], b, &y))
+        return val_error();
+    return arithmetic(c, f, n, x, y);
+}
+
+/* --- calls --- */
+
+int eval_args(Checker *c, Frame *f, const Node *call, Arg **args)
+{
+    int n = call->n - 1;
+
+    *args = NEW_ARRAY(c->arena, Arg, n);
+    for (int i = 0; i < n; i++) {
+        const Node *a = call->child[i + 1];
+        bool named = a->kind == NODE_ARG;
+        (*args)[i] = (Arg){named ? a->text : NULL, eval(c, f, named ? a->child[0] : a), a->span};
+    }
+    return n;
+}
+
+static Val repeated(Checker *c, Val v, int times)
+{
+    Val items[3];
+
+    if (v.kind == VAL_LIST && v.n == times)
+        return v;
+    for (int i = 0; i < times; i++)
+        items[i] = v;
+    return val_list(c, times, items);
+}
+
+/* pair(3), size(x), exp(1): functions of values known when compiling. */
+static bool eval_builtin(Checker *c, Frame *f, const Node *n, Val *out)
+{
+    const char *name = n->child[0]->text;
+    double x[3] = {0};
+
+    if (n->n == 2 && (strcmp(name, "pair") == 0 || strcmp(name, "triple") == 0)) {
+        Val v = eval(c, f, n->child[1]);
+        int times = name[0] == 'p' ? 2 : 3;
+        if (v.kind == VAL_LIST && v.n != times) {
+            error_in(c, f, n->child[1]->span, "expected one number or %d, found %d", times, v.n);
+            v = val_error();
+        }
+        *out = v.kind == VAL_ERROR ? v : repeated(c, v, times);
+        return true;
+    }
+    if (n->n == 2 && (strcmp(name, "size") == 0 || strcmp(name, "rank") == 0 || strcmp(name, "length") == 0)) {
+        Val v = eval(c, f, n->child[1]);
+        if (v.kind == VAL_LIST)
+            *out = val_number(v.n);
+        else if (v.kind == VAL_RANGE)
+            *out = val_number(v.until - v.number);
+        else if ((v.kind == VAL_TENSOR || v.kind == VAL_EXPR) && v.tensor) {
+            double count = 1;
+            for (int i = 0; i < sample_rank(f, v.tensor); i++)
+                count *= (double)sample_size(f, v.tensor)[i];
+            *out = val_number(name[0] == 'r' ? sample_rank(f, v.tensor) : count);
+        } else {
+            if (v.kind != VAL_ERROR)
+                error_in(c, f, n->child[1]->span, "%s() wants a tensor or a list, found %s", name, val_kind(c, v));
+            *out = val_error();
+        }
+        return true;
+    }
+    const Op *op = op_find(name);
+    Def **defs;
+    if (!op || op->arity != n->n - 1 || (defs_find(c, c->space, name, &defs) && !*defs[0]->space))
+        return false;
+    for (int i = 0; i < op->arity; i++) {
+        if (n->child[i + 1]->kind == NODE_ARG)
+            return false;
+        Val v = eval(c, f, n->child[i + 1]);
+        if (v.kind != VAL_NUMBER && v.kind != VAL_BOOL)
+            return *out = val_error(), v.kind == VAL_ERROR;
+        x[i] = v.number;
+    }
+    *out = val_number(op->eval(x));
+    return true;
+}
+
+/* A fn without inputs is a function of settings: windows(pad, n, k). */
+static Val eval_function(Checker *c, Frame *f, const Node *n, Def *def)
+{
+    Frame *body = frame_new(c, f, NULL);
+    Arg *args;
+    int nargs = eval_args(c, f, n, &args);
+    const char *space = c->space;
+
+    for (int i = 0; i < nargs; i++)
+        if (args[i].val.kind == VAL_ERROR)
+            return val_error();
+    body->def = def;
+    body->call = n;
+    def->used = true;
+    if (!bind_settings(c, f, body, def, nargs, args, n))
+        return val_error();
+    c->space = *def->space ? def->space : NULL;
+    Val v = def_body(def)->kind == NODE_BLOCK ? run_block(c, body, def_body(def), def_part(def, NODE_PORTS, 1)) : eval(c, body, def_body(def));
+    c->space = space;
+    return v;
+}
+
+static Val eval_call(Checker *c, Frame *f, const Node *n)
+{
+    const Node *callee = n->child[0];
+    Val v;
+    Arg *args;
+
+    if (callee->kind == NODE_NAME && !frame_find(f, callee->text)) {
+        Def **defs;
+        if (defs_find(c, c->space, callee->text, &defs) && defs[0]->node->flag == DEFINE_FN &&
+            !(def_part(defs[0], NODE_PORTS, 0) && def_part(defs[0], NODE_PORTS, 0)->n))
+            return eval_function(c, f, n, defs[0]);
+        if (eval_builtin(c, f, n, &v))
+            return v;
+    }
+    Val fn = eval(c, f, callee);
+    if (fn.kind == VAL_ERROR)
+        return fn;
+    if (fn.kind != VAL_LAYER || fn.layer->kind != LAYER_DEF) {
+        error_in(c, f, callee->span, "%s takes no settings", val_kind(c, fn));
+        return val_error();
+    }
+    int nargs = eval_args(c, f, n, &args);
+    Val inputs[MAX_BOX];
+    int ninputs = 0, nsettings = 0;
+    for (int i = 0; i < nargs; i++) {
+        Val a = args[i].val;
+        if (a.kind == VAL_ERROR)
+            return a;
+        bool input = !args[i].name && (a.kind == VAL_TENSOR || a.kind == VAL_FIELD || a.kind == VAL_EXPR);
+        if (input && ninputs < MAX_BOX)
+            inputs[ninputs++] = a;
+        else
+            args[nsettings++] = args[i];
+    }
+    LayerVal *l = NEW(c->arena, LayerVal);
+    *l = *fn.layer;
+    l->args = args;
+    l->nargs = nsettings;
+    l->node = n;
+    v = (Val){.kind = VAL_LAYER, .layer = l, .span = n->span};
+    return ninputs ? apply(c, f, v, ninputs, inputs, n) : v;
+}
+
+/* --- pipelines --- */
+
+static Val chain(Checker *c, const Node *n, Val a, Val b)
+{
+    LayerVal *l = NEW(c->arena, LayerVal);
+
+    *l = (LayerVal){.kind = LAYER_CHAIN, .parts = NEW_ARRAY(c->arena, Val, 2), .n = 2, .node = n};
+    l->parts[0] = a;
+    l->parts[1] = b;
+    return (Val){.kind = VAL_LAYER, .layer = l, .span = n->span};
+}
+
+static Val eval_pipe(Checker *c, Frame *f, const Node *n)
+{
+    Val a = eval(c, f, n->child[0]);
+    if (a.kind == VAL_ERROR)
+        return a;
+    Val b = eval(c, f, n->child[1]);
+    if (b.kind == VAL_ERROR)
+        return b;
+    if (!is_layer(b)) {
+        error_in(c, f, n->child[1]->span, "expected a layer after '->', found %s", val_kind(c, b));
+        return val_error();
+    }
+    if (is_layer(a))
+        return chain(c, n, a, b);
+    if (a.kind == VAL_LIST)
+        return apply(c, f, b, a.n, a.items, n->child[1]);
+    return apply(c, f, b, 1, &a, n->child[1]);
+}
+
+static Val eval_shape(Checker *c, Frame *f, const Node *n)
+{
+    Val a = eval(c, f, n->child[0]);
+    Val shape = eval(c, f, n->child[1]);
+
+    if (a.kind == VAL_ERROR || shape.kind == VAL_ERROR)
+        return val_error();
+    LayerVal *l = NEW(c->arena, LayerVal);
+    *l = (LayerVal){.kind = LAYER_SHAPE, .shape = shape, .node = n->child[1]};
+    Val check = {.kind = VAL_LAYER, .layer = l, .span = n->child[1]->span};
+    return is_layer(a) ? chain(c, n, a, check) : apply(c, f, check, 1, &a, n->child[1]);
+}
+
+static Val eval_for(Checker *c, Frame *f, const Node *n)
+{
+    Val range = eval(c, f, n->child[0]);
+    LIST(Val) parts = {0};
+
+    if (range.kind == VAL_ERROR)
+        return range;
+    if (range.kind != VAL_RANGE && range.kind != VAL_LIST) {
+        error_in(c, f, n->child[0]->span, "expected a range such as 0..4 or a list, found %s", val_kind(c, range));
+        return val_error();
+    }
+    int count = range.kind == VAL_LIST ? range.n : (int)(range.until - range.number);
+    for (int i = 0; i < count; i++) {
+        Frame *g = frame_new(c, f, f);
+        g->def = NULL;
+        frame_bind(c, g, n->text, range.kind == VAL_LIST ? range.items[i] : val_number(range.number + i), n->name)->used = true;
+        Val v = run_block(c, g, n->child[1], NULL);
+        if (v.kind == VAL_ERROR)
+            return v;
+        if (!is_layer(v)) {
+            error_in(c, f, n->child[1]->span, "the body of 'for' must be a layer, this is %s", val_kind(c, v));
+            return val_error();
+        }
+        PUSH(c->arena, parts, v);
+    }
+    LayerVal *l = NEW(c->arena, LayerVal);
+    *l = (LayerVal){.kind = LAYER_CHAIN, .parts = parts.at, .n = parts.n, .node = n};
+    return (Val){.kind = VAL_LAYER, .layer = l, .span = n->span};
+}
+
+static Val eval_list(Checker *c, Frame *f, const Node *n)
+{
+    Val v = {.kind = VAL_LIST, .n = n->n, .items = NEW_ARRAY(c->arena, Val, n->n), .span = n->span};
+
+    for (int i = 0; i < n->n; i++) {
+        v.items[i] = eval(c, f, n->child[i]);
+        if (v.items[i].kind == VAL_ERROR)
+            return val_error();
+    }
+    return v;
+}
+
+/* token.weight, x.channels, photos.classes */
+static Val eval_member(Checker *c, Frame *f, const Node *n)
+{
+    static const struct { const char *name; int axis, rank; } axes[] = {
+        {"channels", 0, 1}, {"height", 1, 3}, {"width", 2, 3}, {"length", 1, 2}, {"features", 0, 1}};
+    Val v = eval(c, f, n->child[0]);
+
+    if (v.kind == VAL_ERROR)
+        return v;
+    if (v.kind == VAL_LAYER && v.layer->bound) {
+        const char *name = path_join(c, v.layer->bound, n->text);
+        Kept *k = kept_find(c->program, name);
+        if (k)
+            return val_tensor(kept_tensor(c, name, k->kind, k->rank, k->size, f, n->span), n->span);
+        error_in(c, f, n->span, "'%s' has no parameter '%s' yet: its weights are made when it is first applied", v.layer->bound, n->text);
+        return val_error();
+    }
+    if ((v.kind == VAL_TENSOR || v.kind == VAL_EXPR) && v.tensor) {
+        int rank = sample_rank(f, v.tensor);
+        if (strcmp(n->text, "rank") == 0)
+            return val_number(rank);
+        if (strcmp(n->text, "classes") == 0 && tensor_classes(c, v.tensor))
+            return val_number(tensor_classes(c, v.tensor));
+        for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
+            if (strcmp(axes[i].name, n->text) == 0 && rank >= axes[i].rank)
+                return val_number((double)sample_size(f, v.tensor)[axes[i].axis]);
+    }
+    if (v.kind == VAL_EXPR && strcmp(n->text, "rank") == 0)
+        return val_number(0);
+    error_in(c, f, n->span, "%s has no '%s'", val_kind(c, v), n->text);
+    return val_error();
+}
+
+/* --- the door --- */
+
+static Val eval_choose(Checker *c, Frame *f, const Node *n)
+{
+    bool yes;
+
+    if (dynamic(c, f, NULL, n->child[0]))
+        return lift(c, f, n, "y");
+    if (!eval_condition(c, f, n->child[0], &yes))
+        return val_error();
+    return eval(c, f, n->child[yes ? 1 : 2]);
+}
+
+static Val eval_unary(Checker *c, Frame *f, const Node *n)
+{
+    Val v = eval(c, f, n->child[0]);
+    double x;
+
+    if (!want_number(c, f, n->child[0], v, &x))
+        return val_error();
+    return n->text[0] == '-' ? val_number(-x) : val_bool(x == 0);
+}
+
+static Val eval_subscript(Checker *c, Frame *f, const Node *n)
+{
+    if (n->child[0]->kind == NODE_NAME) {
+        Bind *b = frame_find(f, n->child[0]->text);
+        if (b && b->val.kind != VAL_LIST)
+            return lift(c, f, n, "y");
+    }
+    Val v = eval(c, f, n->child[0]);
+    if (v.kind == VAL_ERROR)
+        return v;
+    if (v.kind != VAL_LIST)
+        return lift(c, f, n, "y");
+    double k;
+    if (n->n != 2 || !want_number(c, f, n->child[1], eval(c, f, n->child[1]), &k))
+        return val_error();
+    if (k < 0 || k >= v.n || k != floor(k)) {
+        error_in(c, f, n->child[1]->span, "the list has elements 0..%d, this is %s", v.n - 1, number_text(c->arena, k));
+        return val_error();
+    }
+    return v.items[(int)k];
+}
+
+static Val eval_range(Checker *c, Frame *f, const Node *n)
+{
+    Val v = {.kind = VAL_RANGE};
+
+    if (!want_number(c, f, n->child[0], eval(c, f, n->child[0]), &v.number) ||
+        !want_number(c, f, n->child[1], eval(c, f, n->child[1]), &v.until))
+        return val_error();
+    if (v.until < v.number || v.until - v.number > 1e6) {
+        error_in(c, f, n->span, "this range has %s elements", v.until < v.number ? "less than no" : "too many");
+        return val_error();
+    }
+    return v;
+}
+
+static Val eval_inner(Checker *c, Frame *f, const Node *n)
+{
+    switch (n->kind) {
+    case NODE_NUMBER: return val_number(n->number);
+    case NODE_BOOL: return val_bool(n->number != 0);
+    case NODE_PERCENT: return (Val){.kind = VAL_PERCENT, .number = n->number};
+    case NODE_DURATION: return (Val){.kind = VAL_DURATION, .number = n->number, .text = n->text};
+    case NODE_STRING: return (Val){.kind = VAL_TEXT, .text = n->text, .span = n->span};
+    case NODE_NAME: return eval_name(c, f, n);
+    case NODE_DIMS:
+    case NODE_LIST:
+    case NODE_TUPLE: return c->transform && n->kind == NODE_LIST ? stack(c, f, n) : eval_list(c, f, n);
+    case NODE_PIPE: return eval_pipe(c, f, n);
+    case NODE_SHAPE: return eval_shape(c, f, n);
+    case NODE_RANGE: return eval_range(c, f, n);
+    case NODE_CHOOSE: return eval_choose(c, f, n);
+    case NODE_MEMBER: return eval_member(c, f, n);
+    case NODE_FOR: return eval_for(c, f, n);
+    case NODE_SUBSCRIPT: return eval_subscript(c, f, n);
+    case NODE_BINARY: return dynamic(c, f, NULL, n) || c->applies_default ? lift(c, f, n, "y") : eval_binary(c, f, n);
+    case NODE_UNARY: return dynamic(c, f, NULL, n) ? lift(c, f, n, "y") : eval_unary(c, f, n);
+    case NODE_CALL:
+        if (n->child[0]->kind == NODE_NAME && op_find(n->child[0]->text) && !frame_find(f, n->child[0]->text) && dynamic(c, f, NULL, n)) {
+            Def **defs;
+            if (!defs_find(c, c->space, n->child[0]->text, &defs) || *defs[0]->space)
+                return lift(c, f, n, n->child[0]->text);
+        }
+        return eval_call(c, f, n);
+    case NODE_REDUCE:
+    case NODE_NEXT:
+    case NODE_GRAD: return lift(c, f, n, "y");
+    case NODE_ELLIPSIS: error_in(c, f, n->span, "'...' stands for further axes: only between brackets"); return val_error();
+    default: bug("eval met node kind %d", n->kind);
+    }
+}
+
+Val eval(Checker *c, Frame *f, const Node *n)
+{
+    if (c->nested > 400) {
+        error_in(c, f, n->span, "definitions are nested too deep: does one contain itself?");
+        return val_error();
+    }
+    c->nested++;
+    Val v = eval_inner(c, f, n);
+    c->nested--;
+    return v;
+}

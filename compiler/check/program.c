@@ -1,0 +1,467 @@
+/* program.c -- from a model and its train section to the graphs of a Program. The model is run once for each graph. */
+#include "check/value.h"
+
+/* What a run of the model gives. */
+typedef struct Results {
+    bool ok;
+    int n;
+    Val value[MAX_BOX];
+    const char *name[MAX_BOX];
+} Results;
+
+typedef struct Build {
+    Def *model;
+    const Node *train;
+    Frame *scope; /* of the train section: outputs by name */
+} Build;
+
+/* --- finding the parts --- */
+
+static const Node *only_item(Checker *c, NodeKind kind, const char *name, const char *what)
+{
+    const Node *found = NULL;
+
+    for (int i = 0; i < c->file->n; i++) {
+        const Node *n = c->file->child[i];
+        if (n->kind != kind || (name && strcmp(n->text, name) != 0))
+            continue;
+        if (found && kind == NODE_TRAIN) {
+            error_at(n->span, "a file has one train section");
+            note_at(found->span, "the first is here");
+        }
+        found = n;
+    }
+    if (name && !found) {
+        LIST(const char *) names = {0};
+        for (int i = 0; i < c->file->n; i++)
+            if (c->file->child[i]->kind == kind)
+                PUSH(c->arena, names, c->file->child[i]->text);
+        (void)what;
+        const char *near = nearest(name, names.at, names.n);
+        if (near)
+            help("did you mean '%s'?", near);
+    }
+    return found;
+}
+
+static Def *find_model(Checker *c, const Node *train)
+{
+    Def *last = NULL;
+
+    for (int i = 0; i < c->defs.n; i++) {
+        Def *d = c->defs.at[i];
+        if (*d->space || d->node->flag != DEFINE_MODEL)
+            continue;
+        if (!train || strcmp(train->text, d->name) == 0)
+            last = d;
+    }
+    if (last)
+        return last;
+    if (train) {
+        LIST(const char *) names = {0};
+        for (int i = 0; i < c->defs.n; i++)
+            if (!*c->defs.at[i]->space && c->defs.at[i]->node->flag == DEFINE_MODEL)
+                PUSH(c->arena, names, c->defs.at[i]->name);
+        error_at(train->name, "there is no model '%s'", train->text);
+        const char *near = nearest(train->text, names.at, names.n);
+        if (near)
+            help("did you mean '%s'?", near);
+    } else {
+        error_at((Span){c->file->span.file, 0, 0}, "this file has no model");
+        help("model NAME of x[4] = x -> dense(3)");
+    }
+    return NULL;
+}
+
+static const Node *find_data(Checker *c, const Node *train)
+{
+    const Node *named = train ? train->child[0] : NULL;
+    const Node *only = NULL;
+    int n = 0;
+
+    for (int i = 0; i < c->file->n; i++)
+        if (c->file->child[i]->kind == NODE_DATA) {
+            only = c->file->child[i];
+            n++;
+            if (named && strcmp(only->text, named->text) == 0)
+                return only;
+        }
+    if (named) {
+        error_at(named->span, "there is no data '%s'", named->text);
+        only_item(c, NODE_DATA, named->text, "data");
+        return NULL;
+    }
+    return n == 1 ? only : NULL;
+}
+
+/* --- running the model --- */
+
+static Graph *open_graph(Checker *c, const char *name, bool training)
+{
+    c->graph = graph_new(c->arena, name, c->program->batch);
+    c->training = training;
+    c->labels = false;
+    c->report = strcmp(name, "report") == 0;
+    c->metric = NULL;
+    c->output = c->label = c->predicted = val_error();
+    c->ncache = 0;
+    return c->graph;
+}
+
+/* A port of the model takes the field of its name; without data, one of its own shape. */
+static Val model_input(Checker *c, Frame *f, const Node *port)
+{
+    bool found = false;
+    Val v = val_error();
+
+    if (c->data) {
+        v = data_field(c, f, port->text, port->span, &found);
+        if (!found) {
+            LIST(const char *) names = {0};
+            Text t = {.arena = c->arena};
+            for (int i = 0; i < c->raws.n; i++) {
+                PUSH(c->arena, names, c->raws.at[i]->name);
+                text_print(&t, "%s%s", i ? ", " : "", c->raws.at[i]->name);
+            }
+            error_at(port->span, "the data '%s' has no field '%s'", c->data->text, port->text);
+            const char *near = nearest(port->text, names.at, names.n);
+            if (near)
+                help("did you mean '%s'?", near);
+            else if (t.s)
+                help("it has %s", t.s);
+        }
+        return v;
+    }
+    for (int i = 0; i < c->raws.n; i++)
+        if (strcmp(c->raws.at[i]->name, port->text) == 0)
+            return (Val){.kind = VAL_FIELD, .raw = c->raws.at[i], .span = port->span};
+    Raw *r = NEW(c->arena, Raw);
+    *r = (Raw){.name = port->text, .rank = -1, .classes = -1, .where = port->span};
+    PUSH(c->arena, c->raws, r);
+    return (Val){.kind = VAL_FIELD, .raw = r, .span = port->span};
+}
+
+static void add_result(Results *r, Val v, const char *name)
+{
+    if (r->n == MAX_BOX)
+        return;
+    r->ok &= v.kind == VAL_TENSOR;
+    r->name[r->n] = name;
+    r->value[r->n++] = v;
+}
+
+static Results run_model(Checker *c, Build *b)
+{
+    const Node *ports = def_part(b->model, NODE_PORTS, 0), *outputs = def_part(b->model, NODE_PORTS, 1), *body = def_body(b->model);
+    Frame *f = frame_new(c, NULL, NULL);
+    Results r = {.ok = true};
+    Val in[MAX_BOX];
+    int n = ports ? ports->n : 0;
+
+    f->def = b->model;
+    if (!n) {
+        error_at(b->model->node->span, "a model says what it takes: model %s of x[4]", b->model->name);
+        r.ok = false;
+        return r;
+    }
+    if (!bind_settings(c, f, f, b->model, 0, NULL, b->model->node)) {
+        r.ok = false;
+        return r;
+    }
+    for (int i = 0; i < n && i < MAX_BOX; i++) {
+        in[i] = model_input(c, f, ports->child[i]);
+        if (in[i].kind == VAL_LIST) {
+            error_at(ports->child[i]->span, "'%s' is a list: the model wants a tensor", ports->child[i]->text);
+            in[i] = val_error();
+        }
+        if (in[i].kind == VAL_ERROR || !bind_inputs(c, f, f, b->model, i + 1, in, ports->child[i])) {
+            r.ok = false;
+            return r;
+        }
+    }
+    f->nlead = 0;
+    Val v = body->kind == NODE_BLOCK ? run_block(c, f, body, outputs) : eval(c, f, body);
+    if (v.kind == VAL_LAYER || (v.kind == VAL_LIST && v.n && v.items[0].kind == VAL_LAYER))
+        v = apply(c, f, v, n, in, body);
+    if (v.kind != VAL_LIST) {
+        if (v.kind != VAL_TENSOR && v.kind != VAL_ERROR)
+            error_at(body->span, "the result of a model is a tensor, this is %s", val_kind(c, v));
+        add_result(&r, v, outputs && outputs->n == 1 ? outputs->child[0]->text : "output");
+    }
+    for (int i = 0; v.kind == VAL_LIST && i < v.n; i++)
+        add_result(&r, v.items[i], outputs && i < outputs->n ? outputs->child[i]->text : arena_print(c->arena, "output%d", i + 1));
+    return r;
+}
+
+/* --- loss and metrics --- */
+
+/* The scope of loss and metrics: outputs by their names; fields are found through the data. */
+static Frame *train_scope(Checker *c, const Results *r)
+{
+    Frame *f = frame_new(c, NULL, NULL);
+    bool found;
+
+    for (int i = 0; i < r->n; i++)
+        frame_bind(c, f, r->name[i], r->value[i], r->value[i].span)->used = true;
+    frame_bind(c, f, "output", r->value[0], r->value[0].span)->used = true;
+    c->labels = true;
+    c->output = r->value[0];
+    c->label = data_field(c, f, "label", NOWHERE, &found);
+    if (!found)
+        c->label = val_error();
+    return f;
+}
+
+static Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const char *name)
+{
+    if (c->label.kind == VAL_ERROR && n->kind == NODE_NAME) {
+        error_at(n->span, "%s wants a field 'label', which the data does not have", n->text);
+        help("name it in the data section: label = COLUMN");
+        return val_error();
+    }
+    c->space = space;
+    c->applies_default = true;
+    Val v = lift(c, f, n, name);
+    c->applies_default = false;
+    c->space = NULL;
+    return v;
+}
+
+/* loss = (sum over real samples of the loss of each) / total; over further axes the mean. */
+static Tensor *total_loss(Checker *c, Frame *f, Val v)
+{
+    Elem el = elem_new(c, f);
+    Expr *subs[MAX_RANK];
+    double rest = 1;
+    Tensor *t = v.tensor;
+
+    if (!t->batched) {
+        error_at(v.span, "the loss does not depend on the sample");
+        return NULL;
+    }
+    subs[0] = expr_index(c->arena, el.ambient[0]);
+    for (int i = 1; i < t->rank; i++) {
+        subs[i] = expr_index(c->arena, index_new(c->arena, "i", t->size[i]));
+        rest *= (double)t->size[i];
+    }
+    Tensor *sum = materialise(c, f, "loss.sum", EQ_SUM, batch_guard(c, &el, expr_load(c->arena, t, subs, false), 0), 0, NULL, v.span);
+    Expr *total = expr_op(c->arena, "mul", expr_scalar(c->arena, graph_scalar(c->graph, "total")), expr_number(c->arena, rest), NULL);
+    Tensor *loss = materialise(c, f, "loss", EQ_MAP, expr_op(c->arena, "div", expr_scalar(c->arena, sum), total, NULL), 0, NULL, v.span);
+    loss->wanted = true;
+    return loss;
+}
+
+static void report_metric(Checker *c, Frame *f, const char *name, Expr *e, int nth, bool higher)
+{
+    Index *out[MAX_RANK];
+    Output o = {.name = name, .higher_is_better = higher};
+    int n = 0;
+
+    if (!c->report)
+        return;
+    for (int i = 0; e->kind == EXPR_LOAD && i < e->nargs; i++)
+        if (e->args[i]->kind == EXPR_INDEX) {
+            o.size[n] = e->args[i]->index->size;
+            out[n++] = e->args[i]->index;
+        }
+    o.rank = n;
+    Tensor *t = materialise(c, f, arena_print(c->arena, "report.%d", nth), EQ_MAP, e, n, out, NOWHERE);
+    t->wanted = true;
+    o.tensor = t->name;
+    PUSH(c->arena, c->program->metrics, o);
+}
+
+/* `best` and progress must know which way is up; what the library does not name is taken to be an error to lower. */
+static bool higher_is_better(const char *text)
+{
+    static const char *const up[] = {"accuracy", "top", "precision", "recall", "f1", "auc", "r2", "iou", "dice"};
+
+    for (size_t i = 0; i < sizeof up / sizeof *up; i++)
+        if (strncmp(text, up[i], strlen(up[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Loss and metrics in step, eval and report; gives the loss to differentiate. */
+static Tensor *build_loss(Checker *c, Build *b, const Results *r)
+{
+    const Node *setting = train_setting(b->train, "loss"), *metrics = train_setting(b->train, "metrics");
+
+    b->scope = train_scope(c, r);
+    if (!setting) {
+        error_at(b->train->span, "train needs a loss, as in loss = cross_entropy");
+        return NULL;
+    }
+    Val v = train_value(c, b->scope, setting->child[0], "losses", "loss.each");
+    if (v.kind != VAL_TENSOR)
+        return NULL;
+    Tensor *loss = c->report ? NULL : total_loss(c, b->scope, v);
+    c->metric = "loss";
+    c->nsums = 0;
+    report_metric(c, b->scope, "loss", metric_mean(c, b->scope, v), 0, false);
+    c->metric = NULL;
+    for (int i = 0; metrics && i < metrics->n; i++) {
+        Text t = {.arena = c->arena};
+        tree_source(&t, metrics->child[i]);
+        c->metric = t.s;
+        c->nsums = 0;
+        v = train_value(c, b->scope, metrics->child[i], "metrics", "metric");
+        if (v.kind == VAL_TENSOR)
+            report_metric(c, b->scope, t.s, metric_mean(c, b->scope, v), i + 1, higher_is_better(t.s));
+        c->metric = NULL;
+    }
+    return loss;
+}
+
+/* --- what predict gives --- */
+
+/* softmax before cross_entropy: the loss applies it itself, and says so by having a second result `predicted`. */
+static void warn_twice(Checker *c, const Node *loss, const Results *r)
+{
+    const Equation *q = r->value[0].tensor ? graph_maker(c->graph, r->value[0].tensor) : NULL;
+    Def **defs;
+
+    if (loss->kind == NODE_CALL)
+        loss = loss->child[0];
+    if (!q || !q->layer || c->predicted.kind != VAL_TENSOR || loss->kind != NODE_NAME || !defs_find(c, "losses", loss->text, &defs))
+        return;
+    bool is_softmax = strcmp(q->layer->call, "softmax") == 0, is_sigmoid = strcmp(q->layer->call, "sigmoid") == 0;
+    if (!is_softmax && !is_sigmoid)
+        return;
+    if (is_sigmoid != (sample_rank(NULL, c->predicted.tensor) > 0 && strncmp(defs[0]->name, "binary", 6) == 0))
+        return;
+    warning_at(q->layer->where, "%s before %s, which applies it itself", q->layer->call, loss->text);
+    help("leave '-> %s' out: predict gives probabilities all the same", q->layer->call);
+}
+
+static void predict_output(Checker *c, Frame *f, Tensor *t, const char *name, bool probabilities)
+{
+    Elem el = elem_new(c, f);
+    Index *out[MAX_BOX];
+    Output o = {.name = name, .probabilities = probabilities, .rank = sample_rank(f, t)};
+    int n = 0;
+
+    elem_imply(c, &el, o.rank, sample_size(f, t));
+    out[n++] = el.ambient[0];
+    for (int i = 0; i < o.rank; i++) {
+        o.size[i] = sample_size(f, t)[i];
+        out[n++] = el.implied[i];
+    }
+    const Node at = {.kind = NODE_NAME, .text = name, .span = NOWHERE};
+    Tensor *copy = materialise(c, f, arena_print(c->arena, "predict.%s", name), EQ_MAP, elem_load(c, f, &el, t, &at), n, out, t->where);
+    copy->wanted = true;
+    o.tensor = copy->name;
+    PUSH(c->arena, c->program->outputs, o);
+}
+
+static void build_predict(Checker *c, Build *b)
+{
+    Frame *f = frame_new(c, NULL, NULL);
+
+    c->program->predict = open_graph(c, "predict", false);
+    Results r = run_model(c, b);
+    if (!r.ok)
+        return;
+    if (b->train) {
+        b->scope = train_scope(c, &r);
+        train_value(c, b->scope, train_setting(b->train, "loss")->child[0], "losses", "loss.each");
+    }
+    for (int i = 0; i < r.n; i++) {
+        bool predicted = i == 0 && c->predicted.kind == VAL_TENSOR;
+        predict_output(c, f, predicted ? c->predicted.tensor : r.value[i].tensor, r.name[i],
+                       predicted && sample_rank(f, c->predicted.tensor) == 1);
+    }
+}
+
+/* --- the door --- */
+
+static void build_training(Checker *c, Build *b)
+{
+    Program *p = c->program;
+
+    c->first = true;
+    p->step = open_graph(c, "step", true);
+    Results r = run_model(c, b);
+    if (!r.ok || error_count())
+        return;
+    Tensor *loss = build_loss(c, b, &r);
+    if (!loss || error_count())
+        return;
+    warn_twice(c, train_setting(b->train, "loss")->child[0], &r);
+    build_update(c, b->scope, b->train, loss);
+    c->first = false;
+    if (error_count())
+        return;
+    p->eval = open_graph(c, "eval", false);
+    r = run_model(c, b);
+    if (r.ok)
+        build_loss(c, b, &r);
+    p->report = open_graph(c, "report", false);
+    r = run_model(c, b);
+    if (r.ok)
+        build_loss(c, b, &r);
+}
+
+void build_program(Checker *c)
+{
+    Program *p = c->program;
+    Build b = {0};
+    Frame *top = frame_new(c, NULL, NULL);
+    int64_t batch = 32;
+
+    b.train = only_item(c, NODE_TRAIN, NULL, "train");
+    b.model = find_model(c, b.train);
+    if (!b.model)
+        return;
+    b.model->used = true;
+    p->name = b.model->name;
+    const Node *set = train_setting(b.train, "batch");
+    if (set && !want_size(c, top, set->child[0], eval(c, top, set->child[0]), &batch))
+        return;
+    p->batch = batch;
+    p->init = graph_new(c->arena, "init", p->batch);
+    c->graph = p->init;
+    data_open(c, top, find_data(c, b.train));
+    if (error_count())
+        return;
+    export_data(c, top);
+    if (b.train) {
+        export_train(c, top, b.train);
+        if (!error_count())
+            build_training(c, &b);
+    }
+    if (error_count())
+        return;
+    c->first = !b.train;
+    build_predict(c, &b);
+    c->first = false;
+    if (c->measures && !error_count()) {
+        p->prepare = open_graph(c, "prepare", false);
+        run_model(c, &b);
+    }
+    if (!error_count())
+        warn_fields(c);
+}
+
+Program *check(Arena *a, const Node *tree, Define *defines, int ndefines)
+{
+    Checker *c = NEW(a, Checker);
+
+    c->arena = a;
+    c->program = NEW(a, Program);
+    c->program->arena = a;
+    c->program->source = source_get(tree->span.file)->path;
+    c->file = tree;
+    c->defines = defines;
+    c->ndefines = ndefines;
+    c->output = c->label = c->predicted = val_error();
+    c->graph = graph_new(a, "options", 1);
+    define_all(c, tree);
+    if (error_count())
+        return NULL;
+    build_program(c);
+    if (error_count())
+        return NULL;
+    warn_unused(c);
+    return c->program;
+}

@@ -1,0 +1,290 @@
+/* value.h -- what the checker computes with; private to check/.
+ *
+ * value.c     frames, names, conversions        define.c   files, library, definitions, lookup
+ * eval.c      expressions known when compiling  apply.c    calling layers, binding settings and ports
+ * element.c   element expressions               reduce.c   sums, means, maxima, softmax ...
+ * body.c      statements                        draw.c      params, states and their first values
+ * extent.c    ranges of indices, shapes of bare names                 program.c  model and train section to the graphs
+ * data.c      fields and their transforms       update.c   penalties, clipping, optimizer, schedule */
+#ifndef NNC_VALUE_H
+#define NNC_VALUE_H
+
+#include "check/check.h"
+
+typedef enum {
+    VAL_ERROR, /* already reported; makes more of itself in silence */
+    VAL_NUMBER,
+    VAL_BOOL,
+    VAL_TEXT,
+    VAL_WORD,     /* same, tf_same */
+    VAL_PERCENT,
+    VAL_DURATION, /* number, text: the unit */
+    VAL_LIST,     /* of anything: sizes, layers (a fork), tensors (several inputs) */
+    VAL_RANGE,    /* number..until */
+    VAL_TENSOR,   /* with the axes of one sample; the batch is never seen */
+    VAL_EXPR,     /* one element of something: inside element expressions */
+    VAL_FIELD,    /* a field of the data that no one has asked for yet: its shape and kind come from the first use */
+    VAL_LAYER,
+    VAL_DATA,
+} ValKind;
+
+struct LayerVal;
+struct Raw;
+
+typedef struct Val {
+    ValKind kind;
+    double number, until;
+    const char *text;
+    int n;
+    struct Val *items;
+    Tensor *tensor; /* VAL_TENSOR; VAL_EXPR: whose element it is, or NULL */
+    Expr *expr;
+    struct Raw *raw;
+    struct LayerVal *layer;
+    Span span; /* where it was made */
+} Val;
+
+/* A definition: fn, layer or model. Several may share a name in a space (conv in one, two and three dimensions). */
+typedef struct Def {
+    const char *name, *space; /* "conv", "layers"; the user's: "" */
+    const Node *node;
+    bool used;
+} Def;
+
+typedef struct Arg {
+    const char *name; /* NULL: positional */
+    Val val;
+    Span span;
+} Arg;
+
+typedef enum { LAYER_DEF, LAYER_CHAIN, LAYER_REPEAT, LAYER_SHAPE } LayerKind;
+
+/* A layer that waits for its input. */
+typedef struct LayerVal {
+    LayerKind kind;
+    const char *name;  /* DEF */
+    const char *space; /* DEF: where it was found */
+    int nargs;         /* DEF: settings, evaluated where they were written */
+    Arg *args;
+    Val *parts;        /* CHAIN: n; REPEAT: one; */
+    int n;             /* CHAIN: parts; REPEAT: times */
+    Val shape;         /* SHAPE: what must come here */
+    const char *bound; /* full name of the instance, when it was bound to a name: all its uses share weights */
+    const Node *node;  /* where it is mentioned */
+} LayerVal;
+
+typedef struct Bind {
+    const char *name;
+    Val val;
+    Span span;
+    bool used, local; /* local: made by a statement of a body, worth a warning when nobody reads it */
+} Bind;
+
+typedef struct Counter {
+    const char *name;
+    int n;
+} Counter;
+
+/* A body being run. */
+typedef struct Frame {
+    struct Frame *outer;  /* names are looked up here next; NULL: globals */
+    struct Frame *caller; /* for the chain of notes */
+    LIST(Bind) binds;
+    LIST(Counter) *counters; /* names of anonymous layers; shared with frames that open no scope */
+    LIST(Counter) own_counters;
+    const char *path; /* "stage1.basic2", "" in the model */
+    Layer *layer;
+    const Def *def;
+    const Node *call; /* the mention that led here */
+    int nargs;        /* overrides for params: init = ..., weight = token.weight */
+    Arg *args;
+    bool *arg_used;
+    int nlead; /* leading axes this body runs over, after the batch */
+    int64_t lead[MAX_RANK];
+    double fan_in, fan_out;
+    int nrandom;
+    int first_equation; /* of the graph, when this body began */
+    int depth;
+} Frame;
+
+/* The element an equation is about: which indices are in scope. Copied, extended and dropped with C scopes. */
+typedef struct Elem {
+    int nambient; /* batch and leading axes */
+    Index *ambient[MAX_RANK];
+    int nindex;
+    struct {
+        const char *name;
+        Expr *value;
+    } index[MAX_BOX];
+    bool implicit; /* `...`, or the axes of tensors named without subscripts */
+    int nimplicit;
+    Index *implied[MAX_RANK];
+} Elem;
+
+/* A field as the data source delivers it. */
+typedef struct Raw {
+    const char *name;
+    int rank; /* -1: not known before it is used */
+    int64_t size[MAX_RANK];
+    int classes;     /* 0: real numbers, -1: not known before it is used */
+    bool label;
+    Span where;
+    const Graph *graph; /* the graph that `tensor` is an input of */
+    Tensor *tensor;
+} Raw;
+
+typedef struct Checker {
+    Arena *arena;
+    Program *program;
+    Graph *graph;   /* the one being filled */
+    bool training;
+    bool first;     /* first run of the model: parameters are made, drawn and counted, warnings are given */
+    bool report;    /* batch sums are read from the metric states, not computed */
+    const char *metric; /* name of the metric being lowered: batch sums go to states; or NULL */
+    int nsums;          /* batch sums of this metric so far */
+    const char *space;  /* namespace a train key looks into first, or NULL */
+    const Node *file;
+    LIST(Def *) defs;
+    LIST(Bind) globals; /* options and constants */
+    Define *defines;
+    int ndefines;
+    LIST(Raw *) raws;
+    struct { const Node *node; Frame *frame; Val val; } cache[64]; /* values of sub-expressions of one element expression */
+    int ncache;
+    const Node *data; /* the data definition in use, or NULL */
+    bool applies_default; /* a loss named without arguments gets (output, label) */
+    Val output, label;    /* what it gets */
+    Val predicted;        /* second output of the last loss applied */
+    Expr *element_default; /* in penalties: the weight, which l2(1e-4) is applied to */
+    bool transform;       /* in a transform of the data: a list of numbers is a vector */
+    bool labels;          /* fields asked for now are labels, not inputs */
+    bool measures;        /* some state is measured before training */
+    LIST(Bind) fields;    /* fields of this graph, transformed */
+    const Graph *fields_of;
+    LIST(Tensor *) integers; /* tensors of class indices and how many classes */
+    LIST(int) classes;
+    int nested;
+} Checker;
+
+/* --- value.c --- */
+Val val_error(void);
+Val val_number(double x);
+Val val_bool(bool b);
+Val val_tensor(Tensor *t, Span at);
+Val val_expr(Expr *e);
+Val val_list(Checker *c, int n, const Val *items);
+const char *val_kind(Checker *c, Val v); /* "a number", "a layer", "a tensor 16x5x5": for messages */
+bool val_known(Val v);                   /* neither tensor, element, field nor error */
+Bind *frame_find(Frame *f, const char *name);
+Bind *frame_bind(Checker *c, Frame *f, const char *name, Val v, Span at);
+Frame *frame_new(Checker *c, Frame *caller, Frame *outer);
+/* "basic2.": the next name for an anonymous `name` in this scope. */
+const char *frame_instance(Checker *c, Frame *f, const char *name);
+const char *path_join(Checker *c, const char *path, const char *name);
+/* An error with the chain of definitions that led there. */
+void error_in(Checker *c, const Frame *f, Span at, const char *format, ...) PRINTF_LIKE(4, 5);
+void notes_in(Checker *c, const Frame *f);
+void suggest(Checker *c, Frame *f, const char *wrong); /* did you mean, among names that could stand here */
+int sample_rank(const Frame *f, const Tensor *t);
+const int64_t *sample_size(const Frame *f, const Tensor *t);
+const char *shape_text(Checker *c, const Frame *f, const Tensor *t);
+const char *sizes_text(Checker *c, int rank, const int64_t *size);
+int tensor_classes(Checker *c, const Tensor *t); /* 0: real numbers */
+void tensor_set_classes(Checker *c, Tensor *t, int classes);
+bool want_number(Checker *c, Frame *f, const Node *n, Val v, double *x);
+bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size);
+uint32_t stream_of(const char *name, int n);
+
+/* --- define.c --- */
+void define_all(Checker *c, const Node *tree);
+/* Definitions named `name` that may be seen here: the user's, else those of `first`, else those of layers,
+ * activations and math. Returns how many; *defs points into an arena. */
+int defs_find(Checker *c, const char *first, const char *name, Def ***defs);
+Val global_value(Checker *c, Frame *f, const Node *name, bool *found);
+void warn_unused(Checker *c);
+
+/* --- eval.c --- */
+Val eval(Checker *c, Frame *f, const Node *n);
+/* Does its value depend on tensors, indices or the clock of the training? */
+bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n);
+bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes);
+int eval_args(Checker *c, Frame *f, const Node *call, Arg **args);
+
+/* --- apply.c --- */
+Val apply(Checker *c, Frame *f, Val layer, int n, const Val *inputs, const Node *at);
+/* Settings of a definition bound in `body` from args; false after an error. */
+bool bind_settings(Checker *c, Frame *f, Frame *body, const Def *def, int nargs, Arg *args, const Node *at);
+const Node *def_part(const Def *d, NodeKind kind, int nth); /* PARAMS; PORTS 0: inputs, 1: outputs */
+const Node *def_body(const Def *d);
+bool body_declares(const Node *body, const char *param, bool *draws);
+/* Applies a definition element by element, in the scope of `el`: a fn named inside an expression. */
+Expr *apply_element(Checker *c, Frame *f, Elem *el, const LayerVal *l, int n, Expr *const *inputs, const Node *at);
+Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *at);
+/* The tensor of a field; what is not known of its shape and classes is taken from the arguments. */
+Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, int classes, Span at);
+bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *inputs, const Node *at);
+
+/* --- element.c --- */
+Expr *element(Checker *c, Frame *f, Elem *el, const Node *n);
+Elem elem_new(Checker *c, const Frame *f);
+void elem_imply(Checker *c, Elem *el, int rank, const int64_t *size);
+Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at); /* bare: no subscripts or the implied ones */
+/* node as a tensor of its own: an equation over the shape its bare tensors imply. */
+Val lift(Checker *c, Frame *f, const Node *n, const char *name);
+/* A tensor named `name` and the equation `t[indices of e] how= e`; indices in *order* first, others appended. */
+Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, int nout, Index **out, Span at);
+int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out);
+/* An elementwise body (fn, optimizer, schedule): its value with names bound to elements. */
+Expr *element_body(Checker *c, Frame *f, Elem *el, const Def *def);
+bool collect_shape(Checker *c, Frame *f, const Node *n, Elem *el);
+bool find_range(Checker *c, Frame *f, const Node *n, const char *index, Span *where, int64_t *size);
+bool find_ellipsis(Checker *c, Frame *f, const Node *n, int *rank, int64_t *size);
+Val cached(Checker *c, Frame *f, const Node *n);
+/* A call or pipe that works element by element on its arguments; all others are tensors of their own. */
+bool inlines(Checker *c, Frame *f, const Node *n);
+bool is_in_steps(const Node *n); /* in_steps(5 epochs) */
+const char *temp_name(Checker *c, const Frame *f, const char *name);
+bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, int axis, Span at);
+
+/* --- reduce.c --- */
+Expr *reduce(Checker *c, Frame *f, Elem *el, const Node *n);
+/* The operand of a plain sum, max ... that may stand directly as an equation (not over the batch, no mean, no
+ * softmax), with its kind; *plain false and NULL when n is none. */
+Expr *reduce_direct(Checker *c, Frame *f, Elem *el, const Node *n, How *how, bool *plain);
+Expr *batch_guard(Checker *c, const Elem *el, Expr *e, double otherwise);
+/* Mean over samples of a per-sample tensor, through the metric states. */
+Expr *metric_mean(Checker *c, Frame *f, Val v);
+
+/* --- body.c --- */
+/* Runs a block; the value of its last expression, or of the named outputs. */
+Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs);
+Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const int64_t *size, Frame *f, Span at);
+Kept *kept_find(Program *p, const char *name);
+Tensor *kept_next(Checker *c, Tensor *state, Tensor *value);
+
+/* --- draw.c: first values --- */
+void init_constant(Checker *c, const Kept *k, double value);
+/* Draws k from an initialiser: a fn of u or n, or a layer of u[R, C] or n[R, C]. */
+void init_draw(Checker *c, Frame *f, const Kept *k, Val init, const Node *at);
+void run_draw(Checker *c, Frame *f, const Node *n);
+
+/* --- data.c --- */
+/* The fields of the data section; NULL: those of the model's inputs, and label. */
+void data_open(Checker *c, Frame *f, const Node *data);
+/* A field by name, transformed as the data section says. */
+Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found);
+Val stack(Checker *c, Frame *f, const Node *list); /* a list of numbers as a vector */
+void warn_fields(Checker *c);
+
+/* --- setting.c: data and train sections for the trainer --- */
+Value setting_value(Checker *c, Frame *f, const Node *n);
+void export_data(Checker *c, Frame *f);
+void export_train(Checker *c, Frame *f, const Node *train);
+const Node *train_setting(const Node *train, const char *key);
+
+/* --- program.c, update.c --- */
+void build_program(Checker *c);
+/* Gradients, penalties, clipping, schedule and optimizer: everything after the loss. */
+void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss);
+
+#endif
