@@ -26,7 +26,7 @@ RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
-.PHONY: all check demo bench soak clean unit numeric setup
+.PHONY: all check demo bench soak clean unit numeric errors golden bless setup
 
 all: $B/nnc $B/libnn.a
 
@@ -84,6 +84,13 @@ $B/tests/numeric/numeric: $(NUMERIC) tests/numeric/cases.h $(PARTS)
 
 numeric: $B/tests/numeric/numeric
 	$<
+
+# What nnc says about mistakes, and what its passes make: stored texts. `make bless` stores the new ones; read them.
+errors golden: all
+	@tests/$@/run
+bless: all
+	@tests/errors/run bless
+	@tests/golden/run bless
 
 clean:
 	rm -rf $B

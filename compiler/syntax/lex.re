@@ -69,7 +69,7 @@ static int foreign(Lexer *x, const unsigned char *s)
         {"\u00B7", T_STAR, "*"},    {"\u22C5", T_STAR, "*"},   {"\u2026", T_ELLIPSIS, "..."}, {"\u2264", T_REL, "<="},
         {"\u2265", T_REL, ">="},    {"\u2260", T_REL, "!="},   {"&&", T_AND, "and"},       {"||", T_OR, "or"},
         {"&", T_AND, "and"},        {"|", T_OR, "or"},         {"!", T_NOT, "not"},        {"%", T_MOD, "mod"},
-        {"**", T_CARET, "^"},       {"\u201C", 0, "\""},       {"\u201D", 0, "\""},        {"'", 0, "\""},
+        {"**", T_CARET, "^"},       {"\u201C", 0, "\""},       {"\u201D", 0, "\""},       
         {"\u00B2", 0, "^2"},        {"\u00A0", 0, " "},        {";", T_NL, NULL},
     };
 
@@ -141,6 +141,12 @@ again:
     ["] ([^"\\\n\x00] | "\\" [^\n\x00])*     {
         error_at(span_of(x, s, x->cur), "this text does not end; its closing \" is missing");
         t->text = string_value(x, s + 1, x->cur);
+        KIND(T_STRING);
+    }
+
+    ['] [^'\n\x00]* ['] | "\xE2\x80\x9C" [^"\xE2\n\x00]* "\xE2\x80\x9D" {
+        error_at(span_of(x, s, x->cur), "a text stands in double quotes, \"");
+        t->text = "";
         KIND(T_STRING);
     }
 

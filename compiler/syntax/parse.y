@@ -296,13 +296,13 @@ static const char *expected(Parser *p, const yyParser *y)
         ok[t] = words[t].name && fits(y, t) &&
                 !(words[t].class == SAY && ParseFallback(t) && fits(y, ParseFallback(t))); /* only as a name */
     bool start = ok[T_NUMBER], item = ok[0] && ok[T_ID], statement = start && ok[T_RC];
-    bool setting = ok[T_ID] && ok[T_RC] && !start;
+    bool setting = ok[T_ID] && ok[T_RC] && !start, operator = ok[T_PLUS] || ok[T_STAR];
     for (int t = 0; t < YYNTOKEN; t++) {
         if (words[t].class != SAY || !ok[t])
             continue;
         if (start && (t == T_ID || t == T_STRING || t == T_LP || t == T_LB || t == T_ELLIPSIS || t == T_NL))
             continue;
-        if (ok[T_PLUS] && (t == T_ARROW || t == T_COLON || t == T_DOT || t == T_LP || t == T_LB))
+        if (operator && (t == T_ARROW || t == T_COLON || t == T_DOT || t == T_LP || t == T_LB))
             continue;
         if ((item || setting) && (t == 0 || t == T_NL || t == T_ID))
             continue;
@@ -314,7 +314,7 @@ static const char *expected(Parser *p, const yyParser *y)
         list[n++] = "a setting";
     if (item)
         list[n++] = "a definition (data, fn, layer, model, train, option or import)";
-    if (ok[T_PLUS])
+    if (operator)
         list[n++] = "an operator";
     for (int i = 0; i < n; i++)
         list_word(&text, &said, list[i], i == n - 1);
