@@ -221,6 +221,7 @@ static Expr *simple_op(Arena *a, const Op *op, Expr *const *args)
     case OP_select:
         return simple_select(a, e);
     case OP_detach:
+    case OP_surrogate:
         return e->args[0]; /* its work is done: there are no more gradients to derive */
     case OP_add:
     case OP_sub:

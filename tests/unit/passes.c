@@ -293,7 +293,7 @@ START_TEST(simplify_rows)
          "y[b,i] = x[b,i] * w[i]\n"
          "z[b,c] = x[b,c] * w[c]\n"
          "s[b] = sum[i] y[b,i]\n"
-         "t[b] = sum[k] y[b,k]\n"
+         "t[b] = s[b]\n"
          "r[b] = s[b] + s[b]\n"},
         {"equal but for an axis",
          "input x[3,3]\n"
