@@ -42,13 +42,15 @@ static void doom(const char *path)
     ndoomed++;
 }
 
+static const char standard_output[] = "standard output";
+
 void fail_file(const char *doing, const char *path)
 {
     char here[PATH_MAX];
     int reason = errno;
 
     fprintf(stderr, "nnc: error: cannot %s '%s': %s\n", doing, path, strerror(reason));
-    if (*path != '/' && getcwd(here, sizeof here))
+    if (*path != '/' && strcmp(path, standard_output) != 0 && getcwd(here, sizeof here))
         fprintf(stderr, "  note: in the directory %s\n", here);
     exit(EXIT_FILES);
 }
@@ -97,7 +99,7 @@ static void write_all(FILE *f, const char *path, const Text *t)
 void output_text(const char *path, const Text *t)
 {
     if (!strcmp(path, "-")) {
-        write_all(stdout, "standard output", t);
+        write_all(stdout, standard_output, t);
         return;
     }
     const char *temporary = output_begin(t->arena, path);

@@ -28,7 +28,7 @@ typedef struct Lexer {
     int last;     /* kind of the token handed out before */
     int last_end; /* where that token ends: a statement that breaks off does so there */
     int forgiven; /* brackets that need no closer any more, after a syntax error */
-    bool stopped; /* brackets too deep: the rest is not read */
+    bool stopped; /* brackets too deep, or too many errors: the rest is not read */
     LIST(Bracket) open;
     LIST(Token) queue; /* tokens to hand out first; queue.at[given] is next */
     int given;

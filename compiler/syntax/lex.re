@@ -407,6 +407,7 @@ static void fill(Lexer *x)
     x->queue.n = x->given = 0;
     while (x->queue.n == 0) {
         t = (Token){0};
+        x->stopped |= error_count() > MAX_ERRORS;
         if (x->stopped)
             t.span = span_of(x, x->end, x->end);
         else
