@@ -92,22 +92,24 @@ static int code_width(int c)
     return 1;
 }
 
-/* Appends s..end, made harmless; a tab ends at the next multiple of TAB counted from `column`. */
+/* Appends s..end to t, if there is one, made harmless; a tab ends at the next multiple of TAB counted from `column`.
+ * Returns the column after it. */
 static int show(Text *t, const char *s, const char *end, int column)
 {
     for (int n; s < end; s += n) {
-        int c = code_point(s, end, &n);
+        int c = code_point(s, end, &n), w = code_width(c);
         if (c == '\t') {
-            int w = TAB - column % TAB;
-            text_print(t, "%*s", w, "");
-            column += w;
+            w = TAB - column % TAB;
+            if (t)
+                text_print(t, "%*s", w, "");
         } else if (is_tricky(c) || c == 0xFFFD) {
-            text_print(t, "\xEF\xBF\xBD");
-            column++;
-        } else {
+            w = 1;
+            if (t)
+                text_print(t, "\xEF\xBF\xBD");
+        } else if (t) {
             text_add(t, s, (size_t)n);
-            column += code_width(c);
         }
+        column += w;
     }
     return column;
 }
@@ -118,17 +120,16 @@ typedef struct Line {
     int from, to; /* the columns of it that are shown, to not included */
 } Line;
 
-static int column_of(Arena *a, const Line *l, int byte)
+static int column_of(const Line *l, int byte)
 {
-    Text t = {.arena = a};
     const char *text = source_get(l->file)->text;
 
     if (byte > l->end)
         byte = l->end;
-    return show(&t, text + l->start, text + byte, 0);
+    return show(NULL, text + l->start, text + byte, 0);
 }
 
-static Line line_at(Arena *a, Span s)
+static Line line_at(Span s)
 {
     const Source *source = source_get(s.file);
     Line l = {.file = s.file};
@@ -146,7 +147,7 @@ static Line line_at(Arena *a, Span s)
         l.start = 3;
 
     /* A long line is shown from some way before the place. */
-    int at = column_of(a, &l, s.start), all = column_of(a, &l, l.end);
+    int at = column_of(&l, s.start), all = column_of(&l, l.end);
     l.to = all;
     if (all > WIDEST) {
         l.from = at > WIDEST * 2 / 3 ? at - WIDEST / 2 : 0;
@@ -161,15 +162,16 @@ static Line line_at(Arena *a, Span s)
 static void line_show(Text *t, const Line *l)
 {
     const char *text = source_get(l->file)->text, *s = text + l->start, *end = text + l->end;
-    int column = 0, length = column_of(t->arena, l, l->end);
-    Text one = {.arena = t->arena};
+    int column = 0, length = column_of(l, l->end);
 
-    for (int n; s < end; s += n, one.n = 0) {
+    for (int n, next; s < end && column <= l->to; s += n, column = next) {
         code_point(s, end, &n);
-        column = show(&one, s, s + n, column);
-        bool cut = (column <= l->from + 3 && l->from > 0) || (column > l->to - 3 && l->to < length);
-        if (column > l->from && column <= l->to)
-            text_print(t, "%s", cut ? "." : one.s);
+        next = show(NULL, s, s + n, column);
+        bool cut = (next <= l->from + 3 && l->from > 0) || (next > l->to - 3 && l->to < length);
+        if (next > l->from && next <= l->to && cut)
+            text_print(t, ".");
+        else if (next > l->from && next <= l->to)
+            show(t, s, s + n, column);
     }
 }
 
@@ -182,12 +184,12 @@ static void spaces_to(Text *t, int *column, int to)
 }
 
 /* Columns under which a span of this line stands; false when it cannot be seen. */
-static bool under(Arena *a, const Line *l, Span s, int *from, int *to)
+static bool under(const Line *l, Span s, int *from, int *to)
 {
     if (s.file != l->file || s.start < l->start || s.start > l->end)
         return false;
-    *from = column_of(a, l, s.start);
-    *to = column_of(a, l, s.end > s.start ? s.end : s.start);
+    *from = column_of(l, s.start);
+    *to = column_of(l, s.end > s.start ? s.end : s.start);
     if (*to > l->to)
         *to = l->to;
     if (*to <= *from)
@@ -211,7 +213,7 @@ static void snippet(Text *t, const Line *l, Span at, const Mark *marks, int nmar
     line_show(t, l);
     memset(row, ' ', sizeof row);
     for (int i = nmarks; i >= 0; i--) { /* the place itself comes last: it wins */
-        if (!under(t->arena, l, i ? marks[i - 1].span : at, &from, &to))
+        if (!under(l, i ? marks[i - 1].span : at, &from, &to))
             continue;
         memset(row + from, '~', (size_t)(to - from));
         if (i == 0)
@@ -228,7 +230,7 @@ static void snippet(Text *t, const Line *l, Span at, const Mark *marks, int nmar
         for (;;) { /* leftmost first */
             int best = -1, best_from = 0;
             for (int i = 0; i < nmarks; i++)
-                if (!done[i] && marks[i].label && under(t->arena, l, marks[i].span, &from, &to) &&
+                if (!done[i] && marks[i].label && under(l, marks[i].span, &from, &to) &&
                     from >= next && (best < 0 || from < best_from))
                     best = i, best_from = from;
             if (best < 0)
@@ -284,11 +286,11 @@ static void snippets(Text *t, Span at, const Mark *marks, int nmarks, const char
     LIST(Line) lines = {0};
     int from, to;
 
-    PUSH(t->arena, lines, line_at(t->arena, at));
+    PUSH(t->arena, lines, line_at(at));
     for (int i = 0; i < nmarks; i++) {
         if (marks[i].span.file != at.file)
             continue;
-        Line l = line_at(t->arena, marks[i].span);
+        Line l = line_at(marks[i].span);
         int j = lines.n;
         for (int k = 0; k < lines.n; k++)
             if (lines.at[k].number == l.number)
@@ -303,13 +305,13 @@ static void snippets(Text *t, Span at, const Mark *marks, int nmarks, const char
     for (int i = 0; i < lines.n; i++) {
         if (i && lines.at[i].number > lines.at[i - 1].number + 1)
             text_print(t, "  ...\n");
-        bool here = under(t->arena, &lines.at[i], at, &from, &to);
+        bool here = under(&lines.at[i], at, &from, &to);
         snippet(t, &lines.at[i], here ? at : NOWHERE, marks, nmarks, hue);
     }
     for (int i = 0; i < nmarks; i++) {
         bool shown = false;
         for (int j = 0; j < lines.n; j++)
-            shown |= under(t->arena, &lines.at[j], marks[i].span, &from, &to);
+            shown |= under(&lines.at[j], marks[i].span, &from, &to);
         if (!shown && marks[i].label)
             note_print(t, CYAN, "note", marks[i].span, marks[i].label);
     }
