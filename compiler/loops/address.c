@@ -1,6 +1,8 @@
 /* address.c -- subscripts as C: addresses as sums of products with constants, whole expressions, bounds. */
 #include "loops/nest.h"
 
+#include <ctype.h>
+
 enum { MAX_SUM = 32 };
 
 /* constant + sum of coef * text */
@@ -94,13 +96,8 @@ static bool never_negative(const Expr *e)
     return expr_range(e, &low, &high) && low >= 0;
 }
 
-static const char *whole_op(Nest *n, const Expr *e, const char *lane, unsigned *dims)
+const char *whole_operation(Arena *a, const Expr *e, const char *const *x)
 {
-    const char *x[3] = {"", "", ""};
-    Arena *a = n->b->arena;
-
-    for (int i = 0; i < e->nargs; i++)
-        x[i] = whole_text(n, e->args[i], lane, dims);
     switch (e->op->id) {
     case OP_add: return arena_print(a, "(%s + %s)", x[0], x[1]);
     case OP_sub: return arena_print(a, "(%s - %s)", x[0], x[1]);
@@ -156,9 +153,60 @@ const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
         bool single = (s.n == 1 && s.coef[0] == 1 && !s.constant) || s.n == 0;
         return arena_print(a, single ? "%s" : "(%s)", sum_text(a, &s));
     }
-    if (e->kind == EXPR_OP)
-        return whole_op(n, e, lane, dims);
-    bug("a subscript that is not whole");
+    if (e->kind != EXPR_OP)
+        bug("a subscript that is not whole");
+    const char *x[3] = {"", "", ""};
+    for (int i = 0; i < e->nargs; i++)
+        x[i] = whole_text(n, e->args[i], lane, dims);
+    return whole_operation(a, e, x);
+}
+
+/* --- names --- */
+
+static bool name_taken(const Nest *n, const char *name)
+{
+    static const char *const words[] = {"n", "s", "l", "e", "block", "blocks", "task", "tasks", "first", "end", "at",
+                                        "acc", "best", "more", "samples", "auto", "break", "case", "char", "const",
+                                        "continue", "default", "do", "double", "else", "enum", "extern", "float",
+                                        "for", "goto", "if", "inline", "int", "long", "register", "restrict",
+                                        "return", "short", "signed", "sizeof", "static", "struct", "switch",
+                                        "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(words[i], name) == 0)
+            return true;
+    for (int i = 0; i < n->nvars; i++)
+        if (n->var[i].name && strcmp(n->var[i].name, name) == 0)
+            return true;
+    for (int i = 0; i < n->k->nargs; i++)
+        if (n->arg_name[i] && strcmp(n->arg_name[i], name) == 0)
+            return true;
+    return false;
+}
+
+const char *nest_fresh_name(const Nest *n, const char *wish)
+{
+    Arena *a = n->b->arena;
+    const char *base = c_name(a, *wish ? wish : "i"), *name = base;
+
+    for (int i = 2; name_taken(n, name); i++)
+        name = arena_print(a, "%s_%d", base, i);
+    return name;
+}
+
+/* "stage1.basic2.conv1.weight" -> "weight", "d.conv1.y" -> "d_y": the same in equal layers. */
+static const char *arg_wish(Arena *a, const char *tensor)
+{
+    const char *last = tensor;
+
+    for (const char *p = tensor; *p; p++)
+        if (*p == '.' && !isdigit((unsigned char)p[1]))
+            last = p + 1;
+    const char *stop = last + strcspn(last, ". (");
+    const char *name = c_name(a, arena_copy(a, last, (size_t)(stop - last)));
+    if (strncmp(tensor, "d.", 2) == 0 && last != tensor)
+        name = arena_print(a, "d_%s", name);
+    return strstr(tensor, "(rows)") ? arena_print(a, "%s_rows", name) : name;
 }
 
 /* --- addresses --- */
@@ -167,7 +215,10 @@ const char *nest_arg(Nest *n, const Place *p, bool writes)
 {
     if (!p->storage)
         bug("'%s': a form of a tensor that nobody asked for", n->c->q->out->name);
-    return n->arg_name[kernel_arg(n->k, p->storage, writes)];
+    int i = kernel_arg(n->k, p->storage, writes);
+    if (!n->arg_name[i])
+        n->arg_name[i] = nest_fresh_name(n, arg_wish(n->b->arena, p->storage->name));
+    return n->arg_name[i];
 }
 
 const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *lane, unsigned *dims)

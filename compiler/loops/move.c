@@ -134,15 +134,16 @@ static void clear_axis(Text *out, const Layout *l, int a, int depth, const char 
 {
     Arena *arena = out->arena;
     int64_t step = l->stride[a];
+    const char *store = l->integer ? "nn_storei(%s + e, nn_seti(0));" : "nn_store(%s + e, nn_set(0.0f));";
 
     if (l->low[a] > 0) {
         line(out, depth, "for (long e = 0; e < %lld; e += 16)", (long long)(l->low[a] * step));
-        line(out, depth + 1, "nn_store(%s + e, nn_set(0.0f));", at);
+        line(out, depth + 1, store, at);
     }
     if (l->high[a] > 0) {
         line(out, depth, "for (long e = %lld; e < %lld; e += 16)", (long long)((l->low[a] + l->size[a]) * step),
              (long long)((l->low[a] + l->size[a] + l->high[a]) * step));
-        line(out, depth + 1, "nn_store(%s + e, nn_set(0.0f));", at);
+        line(out, depth + 1, store, at);
     }
     bool more = false;
     for (int i = a + 1; i < l->rank; i++)

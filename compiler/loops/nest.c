@@ -8,8 +8,6 @@
  *             result = tail(sums) */
 #include "loops/nest.h"
 
-#include <ctype.h>
-
 enum { MAX_PARTS = 3, ENOUGH_TASKS = 16 };
 
 /* An index of the result is walked in up to three parts: whole tiles, a smaller one, and less than a vector. */
@@ -519,94 +517,6 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
     }
 }
 
-/* --- names --- */
-
-static bool name_taken(const Nest *n, const char *name)
-{
-    static const char *const words[] = {"n", "s", "l", "e", "block", "blocks", "task", "tasks", "first", "end", "at",
-                                        "acc", "best", "more", "samples", "auto", "break", "case", "char", "const",
-                                        "continue", "default", "do", "double", "else", "enum", "extern", "float",
-                                        "for", "goto", "if", "inline", "int", "long", "register", "restrict",
-                                        "return", "short", "signed", "sizeof", "static", "struct", "switch",
-                                        "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof"};
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcmp(words[i], name) == 0)
-            return true;
-    for (int i = 0; i < n->nvars; i++)
-        if (n->var[i].name && strcmp(n->var[i].name, name) == 0)
-            return true;
-    for (int i = 0; i < n->k->nargs; i++)
-        if (n->arg_name[i] && strcmp(n->arg_name[i], name) == 0)
-            return true;
-    return false;
-}
-
-static const char *fresh_name(const Nest *n, const char *wish)
-{
-    Arena *a = n->b->arena;
-    const char *base = c_name(a, *wish ? wish : "i"), *name = base;
-
-    for (int i = 2; name_taken(n, name); i++)
-        name = arena_print(a, "%s_%d", base, i);
-    return name;
-}
-
-/* "stage1.basic2.conv1.weight" -> "weight", "d.conv1.y" -> "d_y": the same in equal layers. */
-static const char *arg_wish(Arena *a, const char *tensor)
-{
-    const char *last = tensor;
-
-    for (const char *p = tensor; *p; p++)
-        if (*p == '.' && !isdigit((unsigned char)p[1]))
-            last = p + 1;
-    const char *stop = last + strcspn(last, ". (");
-    const char *name = c_name(a, arena_copy(a, last, (size_t)(stop - last)));
-    if (strncmp(tensor, "d.", 2) == 0 && last != tensor)
-        name = arena_print(a, "d_%s", name);
-    return strstr(tensor, "(rows)") ? arena_print(a, "%s_rows", name) : name;
-}
-
-static void see_load(const Expr *load, void *user)
-{
-    Nest *n = user;
-
-    nest_arg(n, place_read(n->b, n->c, load), false);
-}
-
-static void name_args(Nest *n, int from)
-{
-    for (int i = from; i < n->k->nargs; i++)
-        n->arg_name[i] = fresh_name(n, arg_wish(n->b->arena, n->k->arg[i]->name));
-}
-
-/* All pointers get their names before anything is printed. */
-static void collect_args(Nest *n)
-{
-    const Equation *q = n->c->q;
-    Loads l[2] = {loads_of(q->value), loads_of(q->tail)};
-
-    for (int k = 0; k < 2; k++)
-        for (int i = 0; i < l[k].n; i++)
-            see_load(l[k].at[i], n);
-    for (int a = 0; a < q->out->rank; a++) {
-        Loads at = loads_of(q->at[a]);
-        for (int i = 0; i < at.n; i++)
-            see_load(at.at[i], n);
-    }
-    nest_arg(n, place_written(n->b, n->c), true);
-}
-
-static bool has_random(const Expr *e)
-{
-    if (e->kind == EXPR_RANDOM)
-        return true;
-    for (int i = 0; i < e->nargs; i++)
-        if (has_random(e->args[i]))
-            return true;
-    return false;
-}
-
 /* --- the door --- */
 
 static void print_tasks(Nest *n)
@@ -663,16 +573,10 @@ Kernel *kernel_equation(Build *b, const Choice *c)
     k->lane_index = c->lane_index;
     k->why = c->why;
     k->flops = c->flops;
-    collect_args(n);
-    if (has_random(q->value) || (q->tail && has_random(q->tail))) {
-        nest_arg(n, &b->rows[graph_scalar(b->graph, "seed")->id], false);
-        nest_arg(n, &b->rows[graph_scalar(b->graph, "steps")->id], false);
-    }
-    name_args(n, 0);
     for (int i = 0; i < q->nbox; i++) {
         n->var[i].index = q->box[i];
         n->var[i].dim = dim_of(c, q->box[i]);
-        n->var[i].name = fresh_name(n, q->box[i]->name);
+        n->var[i].name = nest_fresh_name(n, q->box[i]->name);
         n->nvars++;
     }
     if (c->flat)

@@ -50,6 +50,10 @@ typedef struct Nest {
 /* --- address.c --- */
 const Var *nest_var(const Nest *n, const Index *i);
 const char *nest_arg(Nest *n, const Place *p, bool writes);
+/* A name that nothing in the kernel has yet, like the one wished for. */
+const char *nest_fresh_name(const Nest *n, const char *wish);
+/* A whole-valued operation on operands already printed. */
+const char *whole_operation(Arena *a, const Expr *e, const char *const *x);
 /* A whole-valued expression as C long. `lane`: name of the variable that counts lanes, or NULL when e must not depend
  * on the lane. Adds to dims. */
 const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims);

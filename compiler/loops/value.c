@@ -421,8 +421,14 @@ static Piece operation(Scope *s, const Expr *e)
         if (e->op->id == OP_and || e->op->id == OP_or || e->op->id == OP_not)
             return truth_op(s, e, x);
         if (expr_whole(e)) {
-            const char *text = whole_text(n, e, NULL, &dims);
-            return piece(e->op->condition ? TYPE_TRUTH : TYPE_WHOLE, dims, true, text);
+            const char *text[3] = {"", "", ""};
+            hoist_operands(s, e->nargs, x);
+            for (int i = 0; i < e->nargs; i++) {
+                dims |= x[i].dims;
+                text[i] = operand(s, x[i]);
+            }
+            return piece(e->op->condition ? TYPE_TRUTH : TYPE_WHOLE, dims, true,
+                         whole_operation(n->b->arena, e, text));
         }
     }
     bool logic = e->op->id == OP_and || e->op->id == OP_or || e->op->id == OP_not;
