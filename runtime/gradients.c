@@ -4,8 +4,8 @@
  * A step does not show its gradients, but what it leaves behind is made of them: the change of a weight over the
  * learning rate (sgd: the gradient itself), or what the optimizer keeps (adam: m = 0.1 g; rmsprop, adagrad: the root
  * of v, with the sign of the change). Which of these it is, and by what factor, is one choice and one number for
- * the whole model, found by least squares; weight decay and an l2 penalty add a multiple of the weight. With that
- * choice made, every parameter is compared element by element with central differences of the loss of the same
+ * the whole model, found by a fit that a few wrong parameters cannot sway; weight decay and an l2 penalty add a
+ * multiple of the weight. With that choice made, every parameter is compared element by element with central differences of the loss of the same
  * step. Everything is in float: where the difference itself is not sure enough, the element is left out. */
 #include "trainer.h"
 
@@ -24,6 +24,7 @@ typedef struct Probe {
     int64_t element;
     double weight;
     double difference, doubt; /* the derivative by differences, and how unsure that is */
+    double scale;             /* how large the gradients of this parameter are: the measure of its errors */
     double seen[MOST_KINDS];  /* what might be the gradient */
 } Probe;
 
@@ -32,7 +33,7 @@ typedef struct Kind {
     char rest[80]; /* the name of the optimizer's state without that of the parameter; "": change of the weight */
     bool root;
     double factor[TERMS]; /* gradient = f0 seen + f1 weight of matrices + f2 other weights */
-    double error;         /* that is left, relative */
+    double error;         /* what does not fit: 0 to 1 */
 } Kind;
 
 typedef struct Check {
@@ -194,9 +195,7 @@ static bool look_at_step(Check *c, Fault *f)
     return true;
 }
 
-/* --- least squares --- */
-
-static bool is_sure(const Probe *q, double tolerance, double scale) { return q->doubt <= tolerance * scale / 2; }
+/* --- the fit --- */
 
 static void terms_of(const Probe *q, int kind, double term[TERMS])
 {
@@ -236,29 +235,45 @@ static double gradient_of(const Check *c, const Probe *q, const Kind *k)
     return g;
 }
 
-static void fit(Check *c, int kind)
+/* Relative to the gradients of its parameter. */
+static double error_of(const Check *c, const Probe *q, const Kind *k)
 {
-    double a[TERMS][TERMS + 1] = {{0}}, error = 0, all = 0;
-    Kind *k = &c->kinds[kind];
+    return q->scale > 0 ? fabs(q->difference - gradient_of(c, q, k)) / q->scale : 0;
+}
+
+/* One round of least squares, where what fitted badly in the round before counts less. */
+static void fit_once(Check *c, Kind *k, bool first)
+{
+    double a[TERMS][TERMS + 1] = {{0}};
 
     for (int p = 0; p < c->nprobes; p++) {
-        double term[TERMS];
+        const Probe *q = &c->probes[p];
+        double term[TERMS], e = first ? 1 : error_of(c, q, k), weight;
 
-        terms_of(&c->probes[p], kind, term);
+        if (!(q->scale > 0))
+            continue;
+        weight = 1 / (q->scale * q->scale * (e > 1e-4 ? e : 1e-4));
+        terms_of(q, (int)(k - c->kinds), term);
         for (int i = 0; i < TERMS; i++) {
             for (int j = 0; j < TERMS; j++)
-                a[i][j] += term[i] * term[j];
-            a[i][TERMS] += term[i] * c->probes[p].difference;
+                a[i][j] += weight * term[i] * term[j];
+            a[i][TERMS] += weight * term[i] * q->difference;
         }
     }
     solve(a, c->decays ? TERMS : 1, k->factor);
-    for (int p = 0; p < c->nprobes; p++) {
-        double e = c->probes[p].difference - gradient_of(c, &c->probes[p], k);
+}
 
-        error += e * e;
-        all += c->probes[p].difference * c->probes[p].difference;
+/* Reweighted rounds come to the least sum of absolute errors, which outliers do not sway. */
+static void fit(Check *c, Kind *k)
+{
+    for (int round = 0; round < 30; round++)
+        fit_once(c, k, round == 0);
+    k->error = k->factor[0] > 0 ? 0 : 2;
+    for (int p = 0; p < c->nprobes; p++) {
+        double e = error_of(c, &c->probes[p], k);
+
+        k->error += (e < 1 ? e : 1) / c->nprobes;
     }
-    k->error = k->factor[0] > 0 && all > 0 ? sqrt(error / all) : (double)INFINITY;
 }
 
 static const Kind *best_kind(Check *c)
@@ -266,7 +281,7 @@ static const Kind *best_kind(Check *c)
     const Kind *best = &c->kinds[0];
 
     for (int i = 0; i < c->nkinds; i++) {
-        fit(c, i);
+        fit(c, &c->kinds[i]);
         if (c->kinds[i].error < best->error)
             best = &c->kinds[i];
     }
@@ -303,6 +318,22 @@ static bool probe_tensor(Check *c, const nn_tensor *t, int each, uint64_t seed, 
     return true;
 }
 
+static void measure_scales(Check *c)
+{
+    for (int i = 0; i < c->nprobes; i++) {
+        double sum = 0;
+        int n = 0;
+
+        for (int j = 0; j < c->nprobes; j++) {
+            if (c->probes[j].tensor != c->probes[i].tensor)
+                continue;
+            sum += c->probes[j].difference * c->probes[j].difference;
+            n++;
+        }
+        c->probes[i].scale = sqrt(sum / n);
+    }
+}
+
 static bool is_probed(const nn_tensor *t) { return t->kind == NN_PARAM && !t->frozen && size_of(t) > 0; }
 
 static bool probe_all(Check *c, Fault *f)
@@ -318,40 +349,28 @@ static bool probe_all(Check *c, Fault *f)
     for (int i = 0; i < p->ntensors; i++)
         if (is_probed(&p->tensors[i]) && !probe_tensor(c, &p->tensors[i], each, c->t->settings.seed, f))
             return false;
+    measure_scales(c);
     return true;
 }
 
 /* --- the verdict --- */
 
-/* How large the gradients of a tensor are: the measure of its errors. */
-static double scale_of(const Check *c, const nn_tensor *t)
-{
-    double sum = 0;
-    int n = 0;
-
-    for (int i = 0; i < c->nprobes; i++) {
-        if (c->probes[i].tensor != t)
-            continue;
-        sum += c->probes[i].difference * c->probes[i].difference;
-        n++;
-    }
-    return n > 0 ? sqrt(sum / n) : 0;
-}
-
 /* Prints the line of one parameter; false: its gradient is wrong. */
 static bool judge(const Check *c, const Kind *k, const nn_tensor *t, double tolerance, int *sure)
 {
-    double scale = scale_of(c, t), worst = 0;
+    double scale = 0, worst = 0;
     int n = 0;
 
     for (int i = 0; i < c->nprobes; i++) {
         const Probe *q = &c->probes[i];
-        double e = fabs(q->difference - gradient_of(c, q, k));
 
-        if (q->tensor != t || !is_sure(q, tolerance, scale))
+        if (q->tensor != t)
+            continue;
+        scale = q->scale;
+        if (q->doubt > tolerance * scale / 2)
             continue;
         n++;
-        worst = scale > 0 && e / scale > worst ? e / scale : worst;
+        worst = error_of(c, q, k) > worst ? error_of(c, q, k) : worst;
     }
     *sure += n;
     printf("%-32s %3d elements  gradient %-9.3g error %-9.2g %s\n", t->name, n, scale, worst,
