@@ -238,6 +238,23 @@ static const char *port_text(Checker *c, const Node *port)
     return t.s;
 }
 
+int port_shape(Checker *c, Frame *f, const Node *port, int64_t *size)
+{
+    const Node **sizes, *classes, *subscript;
+    int n = port_rank(port, &sizes);
+
+    if (n > MAX_RANK - 1 || has_ellipsis(port_sizes(port)) || port_class(port, &classes, &subscript))
+        return -1;
+    for (int i = 0; i < n; i++) {
+        bool found = sizes[i]->kind != NODE_NAME || frame_find(f, sizes[i]->text);
+        if (!found)
+            global_value(c, f, sizes[i], &found);
+        if (!found || dynamic(c, f, NULL, sizes[i]) || !want_size(c, f, sizes[i], eval(c, f, sizes[i]), &size[i]))
+            return -1;
+    }
+    return n;
+}
+
 static bool port_any(const Node *port)
 {
     const Node **sizes;

@@ -122,19 +122,31 @@ static Val raw_field(Checker *c, const char *name, Span at, bool *found)
     return val_error();
 }
 
+void data_hint(Checker *c, const char *name, int rank, const int64_t *size)
+{
+    for (int i = 0; i < c->raws.n; i++) {
+        Raw *r = c->raws.at[i];
+        if (strcmp(r->name, name) != 0 || r->rank >= 0)
+            continue;
+        r->rank = rank;
+        for (int k = 0; k < rank; k++)
+            r->size[k] = size[k];
+    }
+}
+
 /* [x1, x2, x1^2]: one equation, whose last index says which. */
 Val stack(Checker *c, Frame *f, const Node *list)
 {
     Elem el = elem_new(c, f);
     Index *k = index_new(c->arena, "k", list->n), *out[2] = {el.ambient[0], k};
-    Expr *y = NULL;
+    Expr **e = NEW_ARRAY(c->arena, Expr *, list->n + 1), *y = NULL;
 
-    for (int i = list->n; i-- > 0;) {
-        Expr *e = element(c, f, &el, list->child[i]);
-        if (!e)
+    for (int i = 0; i < list->n; i++)
+        if (!(e[i] = element(c, f, &el, list->child[i])))
             return val_error();
+    for (int i = list->n; i-- > 0;) {
         Expr *here = expr_op(c->arena, "eq", expr_index(c->arena, k), expr_number(c->arena, i), NULL);
-        y = y ? expr_op(c->arena, "select", here, e, y) : e;
+        y = y ? expr_op(c->arena, "select", here, e[i], y) : e[i];
     }
     if (!y) {
         error_in(c, f, list->span, "an empty list is no vector");
@@ -160,6 +172,7 @@ Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found)
     if (!setting)
         return v;
     Bind b = {.name = name, .val = v, .span = setting->span};
+    PUSH(c->arena, c->fields_used, name);
     PUSH(c->arena, c->fields, b); /* image = image / 255: the one on the right is the reader's */
     int mine = c->fields.n - 1;
     bool transform = c->transform, defaults = c->applies_default;
@@ -189,8 +202,8 @@ void warn_fields(Checker *c)
     for (int i = 0; settings && i < settings->n; i++) {
         const Node *s = settings->child[i];
         bool used = is_data_key(s->text);
-        for (int k = 0; k < c->fields.n && !used; k++)
-            used = strcmp(c->fields.at[k].name, s->text) == 0;
+        for (int k = 0; k < c->fields_used.n && !used; k++)
+            used = strcmp(c->fields_used.at[k], s->text) == 0;
         if (used)
             continue;
         warning_at(s->name, "nobody uses the field '%s': the model has no such input", s->text);

@@ -232,7 +232,11 @@ int eval_args(Checker *c, Frame *f, const Node *call, Arg **args)
     for (int i = 0; i < n; i++) {
         const Node *a = call->child[i + 1];
         bool named = a->kind == NODE_ARG;
+        const char *space = c->space;
+        if (named && strcmp(a->text, "init") == 0)
+            c->space = "inits";
         (*args)[i] = (Arg){named ? a->text : NULL, eval(c, f, named ? a->child[0] : a), a->span};
+        c->space = space;
     }
     return n;
 }

@@ -115,6 +115,10 @@ static Val model_input(Checker *c, Frame *f, const Node *port)
     Val v = val_error();
 
     if (c->data) {
+        int64_t size[MAX_RANK];
+        int rank = port_shape(c, f, port, size);
+        if (rank >= 0)
+            data_hint(c, port->text, rank, size);
         v = data_field(c, f, port->text, port->span, &found);
         if (!found) {
             LIST(const char *) names = {0};

@@ -161,6 +161,7 @@ typedef struct Checker {
     bool measures;        /* some state is measured before training */
     LIST(Bind) fields;    /* fields of this graph, transformed */
     const Graph *fields_of;
+    LIST(const char *) fields_used; /* of any graph */
     LIST(Tensor *) integers; /* tensors of class indices and how many classes */
     LIST(int) classes;
     int nested;
@@ -222,6 +223,8 @@ Expr *apply_element(Checker *c, Frame *f, Elem *el, const LayerVal *l, int n, Ex
 Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *at);
 /* The tensor of a field; what is not known of its shape and classes is taken from the arguments. */
 Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, int classes, Span at);
+/* The sizes of a port where all are numbers known by now; -1 where not. */
+int port_shape(Checker *c, Frame *f, const Node *port, int64_t *size);
 bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *inputs, const Node *at);
 
 /* --- element.c --- */
@@ -273,6 +276,8 @@ void run_draw(Checker *c, Frame *f, const Node *n);
 void data_open(Checker *c, Frame *f, const Node *data);
 /* A field by name, transformed as the data section says. */
 Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found);
+/* A model wants field `name` in this shape: what a reader does not say (idx, npy) is taken from there. */
+void data_hint(Checker *c, const char *name, int rank, const int64_t *size);
 Val stack(Checker *c, Frame *f, const Node *list); /* a list of numbers as a vector */
 void warn_fields(Checker *c);
 
