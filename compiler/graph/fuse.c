@@ -28,6 +28,7 @@ typedef struct Fuse {
     Places *readers;   /* by tensor: positions of the equations that read it */
     bool *kept;        /* by tensor: wanted, or the next value of something */
     Tensor **next_of;  /* by tensor: what it is the next value of */
+    Equation **inlined; /* by tensor: the map being written out, else NULL */
     bool changed;
 } Fuse;
 
@@ -248,17 +249,17 @@ static bool worth_inlining(const Fuse *f, const Equation *p)
 
 static void inline_everywhere(Fuse *f, Equation *p)
 {
-    Equation **by_id = NEW_ARRAY(f->arena, Equation *, f->g->tensors.n);
     const Places *readers = &f->readers[p->out->id];
 
-    by_id[p->out->id] = p;
+    f->inlined[p->out->id] = p;
     for (int i = 0; i < readers->n; i++) {
         Equation *q = f->g->equations.at[readers->at[i]];
-        q->value = expr_inline(f->arena, q->value, by_id);
+        q->value = expr_inline(f->arena, q->value, f->inlined);
         if (q->tail)
-            q->tail = expr_inline(f->arena, q->tail, by_id);
+            q->tail = expr_inline(f->arena, q->tail, f->inlined);
         equation_loads(p, note_reader, &(Reading){f, readers->at[i]});
     }
+    f->inlined[p->out->id] = NULL;
     remove_equation(f, f->position[p->out->id]);
 }
 
@@ -390,7 +391,8 @@ void graph_fuse(Graph *g)
               .position = NEW_ARRAY(a, int, n),
               .readers = NEW_ARRAY(a, Places, n),
               .kept = NEW_ARRAY(a, bool, n),
-              .next_of = NEW_ARRAY(a, Tensor *, n)};
+              .next_of = NEW_ARRAY(a, Tensor *, n),
+              .inlined = NEW_ARRAY(a, Equation *, n)};
 
     for (int i = 0; i < n; i++) {
         Tensor *t = g->tensors.at[i];
