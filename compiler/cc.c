@@ -2,6 +2,7 @@
 #include "driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -95,8 +96,8 @@ static void command_show(const Command *c)
     fputc('\n', stderr);
 }
 
-/* Starts it; standard output goes to `out` unless that is negative. Returns the process, or -1 with errno. */
-static pid_t command_start(Job *j, Command *c, int out)
+/* Starts it; a quiet one says nothing. Returns the process, or -1 with errno. */
+static pid_t command_start(Job *j, Command *c, bool quiet)
 {
     posix_spawn_file_actions_t actions;
     pid_t pid;
@@ -105,10 +106,8 @@ static pid_t command_start(Job *j, Command *c, int out)
     if (j->options->verbose)
         command_show(c);
     posix_spawn_file_actions_init(&actions);
-    if (out >= 0) {
-        posix_spawn_file_actions_adddup2(&actions, out, 1);
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", 1 /* O_WRONLY */, 0);
-    }
+    for (int fd = 1; quiet && fd <= 2; fd++)
+        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_WRONLY, 0);
     errno = posix_spawnp(&pid, c->arg.at[0], &actions, NULL, (char *const *)c->arg.at, environ);
     posix_spawn_file_actions_destroy(&actions);
     return errno ? -1 : pid;
@@ -124,29 +123,19 @@ static bool command_ends_well(pid_t pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* What `cc arg` prints, or NULL when there is no such compiler. */
-static const char *ask(Job *j, const char *cc, const char *question)
+static void put_all(Command *c, const char *const *args)
 {
-    Command c = {.arena = j->arena};
-    Text answer = {.arena = j->arena};
-    char part[512];
-    int ends[2];
+    for (; *args; args++)
+        put(c, *args);
+}
 
-    if (pipe(ends) != 0)
-        fail_file("run", cc);
-    put(&c, cc);
-    put(&c, question);
-    pid_t pid = command_start(j, &c, ends[1]);
-    close(ends[1]);
-    text_print(&answer, "%s", "");
-    for (ssize_t n; pid > 0 && (n = read(ends[0], part, sizeof part)) > 0;)
-        text_add(&answer, part, (size_t)n);
-    close(ends[0]);
-    if (pid < 0 || !command_ends_well(pid))
-        return NULL;
-    while (answer.n && answer.s[answer.n - 1] == '\n')
-        answer.s[--answer.n] = '\0';
-    return answer.s;
+static pid_t start_or_fail(Job *j, Command *c)
+{
+    pid_t pid = command_start(j, c, false);
+
+    if (pid < 0)
+        fail_file("run", c->arg.at[0]);
+    return pid;
 }
 
 /* --- the compiler --- */
@@ -156,45 +145,41 @@ typedef struct Compiler {
     const char *openmp; /* "-fopenmp", or "" where it has none */
 } Compiler;
 
+/* Whether a compiler can be run, and if so, whether it has all of OpenMP: the header and the library. */
+static bool compiler_try(Job *j, const char *name, Compiler *out)
+{
+    Command c = {.arena = j->arena};
+
+    put(&c, name);
+    put_all(&c, (const char *[]){"-fopenmp", "-include", "omp.h", "-shared", "-fPIC", "-x", "c", "/dev/null", "-o",
+                                 output_scratch_file(j->arena, arena_print(j->arena, "probe-%s.so", base_name(name))), NULL});
+    pid_t pid = command_start(j, &c, true);
+    if (pid < 0)
+        return false;
+    out->name = name;
+    out->openmp = command_ends_well(pid) ? "-fopenmp" : "";
+    return true;
+}
+
 static Compiler compiler_find(Job *j)
 {
     static const char *const usual[] = {"clang", "gcc", "cc"};
-    static const char question[] = "-print-file-name=include/omp.h";
-    Compiler c = {j->options->cc, ""};
-    const char *header = NULL;
+    Compiler c = {NULL, ""};
 
-    for (size_t i = 0; !c.name && i < sizeof usual / sizeof *usual; i++) {
-        header = ask(j, usual[i], question);
-        if (!header)
-            continue;
-        c.name = usual[i];
-        if (i)
-            fprintf(stderr, "nnc: there is no clang here, so %s compiles the program; install clang and libomp-dev for more speed\n",
+    if (j->options->cc && !compiler_try(j, j->options->cc, &c))
+        fail_file("run the C compiler", j->options->cc);
+    for (size_t i = 0; !c.name && i < sizeof usual / sizeof *usual; i++)
+        if (compiler_try(j, usual[i], &c) && i)
+            fprintf(stderr, "nnc: there is no clang here, so %s compiles the program; with clang and libomp-dev it is faster\n",
                     c.name);
-    }
     if (!c.name) {
         fputs("nnc: error: there is no C compiler: neither clang nor gcc can be run\n"
               "  help: on Debian: apt-get install clang libomp-dev; or name another with --cc=\n", stderr);
         exit(EXIT_FILES);
     }
-    if (!header)
-        header = ask(j, c.name, question);
-    if (!header) {
-        errno = ENOENT;
-        fprintf(stderr, "nnc: error: cannot run the C compiler '%s'\n", c.name);
-        exit(EXIT_FILES);
-    }
-    if (access(header, R_OK) == 0)
-        c.openmp = "-fopenmp";
-    else
-        fprintf(stderr, "nnc: %s has no OpenMP here, so the program will use one thread; install libomp-dev for more\n", c.name);
+    if (!*c.openmp)
+        fprintf(stderr, "nnc: %s has no OpenMP here, so the program will use one thread; on Debian libomp-dev brings it\n", c.name);
     return c;
-}
-
-static void put_all(Command *c, const char *const *args)
-{
-    for (; *args; args++)
-        put(c, *args);
 }
 
 static void compile_model(Job *j, Command *c, const Compiler *cc, const char *source, const char *object)
@@ -211,22 +196,17 @@ static void compile_model(Job *j, Command *c, const Compiler *cc, const char *so
     put_all(c, (const char *[]){"-c", source, "-o", object, NULL});
 }
 
-static pid_t start_or_fail(Job *j, Command *c)
-{
-    pid_t pid = command_start(j, c, -1);
-
-    if (pid < 0)
-        fail_file("run", c->arg.at[0]);
-    return pid;
-}
-
-static void failed(const Command *c) NO_RETURN;
-static void failed(const Command *c)
+/* The C that nnc wrote must compile; what it is linked with may be missing. */
+static void failed(const Command *c, bool linking) NO_RETURN;
+static void failed(const Command *c, bool linking)
 {
     fputs("nnc: error: the C compiler failed; it was run as\n  ", stderr);
     command_show(c);
-    fputs("nnc: if the C that nnc wrote is at fault, this is our mistake; please report it with the .nn file\n", stderr);
-    exit(EXIT_FILES);
+    if (linking) {
+        fputs("  help: a program is linked with zlib: on Debian, apt-get install zlib1g-dev\n", stderr);
+        exit(EXIT_FILES);
+    }
+    bug("the C that nnc wrote does not compile");
 }
 
 /* Where nnc was built, or installed: libnn.a beside it or in ../lib/nnc, nn.h in ../runtime or ../include. */
@@ -264,7 +244,7 @@ void cc_object(Job *j, const Text *model_c, const Text *model_h, const char *hea
     const char *temporary = output_begin(a, out);
     compile_model(j, &c, &cc, arena_print(a, "%s/model.c", output_scratch(a)), temporary);
     if (!command_ends_well(start_or_fail(j, &c)))
-        failed(&c);
+        failed(&c, false);
     output_keep(temporary, out);
 }
 
@@ -290,12 +270,12 @@ void cc_program(Job *j, const Text *model_c, const Text *model_h, const Text *ma
     pid_t first = start_or_fail(j, &model), second = start_or_fail(j, &program);
     bool first_well = command_ends_well(first), second_well = command_ends_well(second);
     if (!first_well || !second_well)
-        failed(first_well ? &program : &model);
+        failed(first_well ? &program : &model, false);
 
     const char *temporary = output_begin(a, out);
     put_all(&link, (const char *[]){cc.name, main_o, model_o, runtime, cc.openmp, "-lz", "-lpthread", "-lm", "-o", temporary, NULL});
     if (!command_ends_well(start_or_fail(j, &link)))
-        failed(&link);
+        failed(&link, true);
     output_keep(temporary, out);
     if (j->options->time)
         fprintf(stderr, "%-10s %8.1f ms\n", cc.name, 1e3 * (now() - start));

@@ -19,7 +19,10 @@ typedef enum { SHOW_NOTHING, SHOW_TREE, SHOW_GRAPH, SHOW_LOOPS, SHOW_PLAN, SHOW_
 
 typedef struct Pass Pass;
 
+typedef enum { COMMAND_COMPILE, COMMAND_DOC, COMMAND_CHECK_GRADIENTS } CommandKind;
+
 typedef struct Options {
+    CommandKind command;
     const char *file;   /* the .nn file */
     const char *output; /* -o; NULL: a name made from the file's */
     Show emit;
@@ -30,8 +33,7 @@ typedef struct Options {
     const char *target; /* "native" */
     LIST(const Pass *) skip;
     LIST(Define) defines;
-    int doc; /* `nnc doc`: 1, and its words: */
-    LIST(const char *) words;
+    LIST(const char *) words; /* arguments that are no options */
 } Options;
 
 /* Reads the command line; the exit status when there is nothing more to do, else -1. */
@@ -84,6 +86,7 @@ const char *output_scratch_file(Arena *a, const char *name);
 /* "model" for "dir/model.nn". */
 const char *path_stem(Arena *a, const char *path);
 const char *path_directory(Arena *a, const char *path);
+const char *base_name(const char *path); /* what follows the last slash */
 
 /* What a target means: flags for the C compiler, features to be found at run time, and the row of the loops' machine
  * table. Returns NULL for an unknown target. */

@@ -1,5 +1,6 @@
 /* main.c -- nnc. Reads the command line, runs the passes, writes what they made. */
 #include "driver.h"
+#include "graph/check_gradients.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -49,13 +50,6 @@ static void write_depend(Job *j, const char *out)
     }
     text_print(&t, "\n");
     output_text(arena_print(j->arena, "%s.d", out), &t);
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
 }
 
 /* -S and -c: two files, the second with the declarations. */
@@ -113,6 +107,21 @@ static int write_program(Job *j)
     return EXIT_BUILT;
 }
 
+/* The equations as the checker leaves them, gradients by their rules against gradients by differences. */
+static int compare_gradients(Job *j)
+{
+    Text t = {.arena = j->arena};
+
+    if (!j->program->step) {
+        error_at(NOWHERE, "%s has no 'train' section, so there is no loss to derive", j->options->file);
+        return EXIT_DIAGNOSTICS;
+    }
+    GradientCheck *c = check_gradients(j->arena, j->program, 0);
+    gradient_check_print(&t, c);
+    output_text(j->options->output ? j->options->output : "-", &t);
+    return c->good ? EXIT_BUILT : EXIT_DIAGNOSTICS;
+}
+
 static int compile(Arena *a, Options *o)
 {
     const Target *target = target_find(a, o->target);
@@ -123,8 +132,12 @@ static int compile(Arena *a, Options *o)
     j->file = source_read(o->file);
     if (j->file < 0)
         fail_file("read", o->file);
+    if (o->command == COMMAND_CHECK_GRADIENTS)
+        o->after = pass_find("check");
     if (!passes_run(j))
         return EXIT_DIAGNOSTICS;
+    if (o->command == COMMAND_CHECK_GRADIENTS)
+        return compare_gradients(j);
     if (o->emit) {
         Text t = {.arena = a};
         const char *out = o->output ? o->output : "-";
@@ -148,7 +161,7 @@ int main(int argc, char **argv)
     setlocale(LC_ALL, "C"); /* a number is read and written the same everywhere */
     int status = options_read(&o, a, argc, argv);
     if (status < 0)
-        status = o.doc ? doc_show(&o, a) : compile(a, &o);
+        status = o.command == COMMAND_DOC ? doc_show(&o, a) : compile(a, &o);
     arena_free(a);
     return status;
 }

@@ -66,7 +66,8 @@ static void show_help(void)
     puts("nnc compiles a neural network, written in a .nn file, to a program that trains it.\n\n"
          "  nnc model.nn [-o trainer]     a program: ./trainer trains, ./trainer --help tells the rest\n"
          "  nnc model.nn -S               C to embed: model.c and model.h\n"
-         "  nnc doc [NAME]                the library, or the text of one definition\n");
+         "  nnc doc [NAME]                the library, or the text of one definition\n"
+         "  nnc check-gradients model.nn  compares derived gradients with differences of the loss\n");
     for (int i = 0; i < NOPTIONS; i++) {
         char head[40];
         const char *argument = table[i].argument;
@@ -201,8 +202,11 @@ int options_read(Options *o, Arena *a, int argc, char **argv)
     int status = -1;
 
     *o = (Options){.target = "native"};
-    o->doc = argc > 1 && !strcmp(argv[1], "doc");
-    for (int i = 1 + o->doc; i < argc && status < 0; i++) {
+    if (argc > 1 && !strcmp(argv[1], "doc"))
+        o->command = COMMAND_DOC;
+    else if (argc > 1 && !strcmp(argv[1], "check-gradients"))
+        o->command = COMMAND_CHECK_GRADIENTS;
+    for (int i = 1 + (o->command != COMMAND_COMPILE); i < argc && status < 0; i++) {
         if (!only_words && !strcmp(argv[i], "--"))
             only_words = true;
         else if (!only_words && argv[i][0] == '-' && argv[i][1])
@@ -210,7 +214,7 @@ int options_read(Options *o, Arena *a, int argc, char **argv)
         else
             PUSH(a, o->words, argv[i]);
     }
-    if (status >= 0 || o->doc)
+    if (status >= 0 || o->command == COMMAND_DOC)
         return status;
     if (o->words.n > 1)
         return usage("one model at a time: '%s' and '%s' are two", o->words.at[0], o->words.at[1]);

@@ -50,7 +50,7 @@ void fail_file(const char *doing, const char *path)
     int reason = errno;
 
     fprintf(stderr, "nnc: error: cannot %s '%s': %s\n", doing, path, strerror(reason));
-    if (*path != '/' && strcmp(path, standard_output) != 0 && getcwd(here, sizeof here))
+    if (*path != '/' && path != standard_output && strncmp(doing, "run", 3) && getcwd(here, sizeof here))
         fprintf(stderr, "  note: in the directory %s\n", here);
     exit(EXIT_FILES);
 }
@@ -133,9 +133,16 @@ const char *output_scratch_file(Arena *a, const char *name)
     return path;
 }
 
+const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
 const char *path_stem(Arena *a, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *name = base_name(path);
     size_t n = strlen(name);
 
     return arena_copy(a, name, n > 3 && !strcmp(name + n - 3, ".nn") ? n - 3 : n);
