@@ -110,29 +110,28 @@ class Writer:
         for k, v in after.items():
             self.tensor("next", name + k, v)
 
-    def loss(self, expr, inputs, call, label=None, classes=0, by=None):
-        """call(*inputs[, label]) -> mean loss; gradients by the inputs named in `by` (the first)."""
+    def loss(self, expr, inputs, call, label=None, classes=0, define=()):
+        """call(*inputs[, label]) -> mean loss; gradients by the first input."""
         self.start("loss", expr)
+        for line in define:
+            self.line("define", line)
         if classes:
             self.line("classes", classes)
-        for k, v in inputs.items():
+        for k, v in zip(("x", "label"), inputs.values()):
             self.tensor("input", k, v)
         if label is not None:
             self.tensor("label", "label", label)
-        by = by or list(inputs)[:1]
-        xs = [v.clone().requires_grad_(k in by) for k, v in inputs.items()]
+        xs = [v.clone().requires_grad_(i == 0) for i, v in enumerate(inputs.values())]
         out = call(*xs, label) if label is not None else call(*xs)
         self.tensor("output", "", out)
         out.backward()
-        for k, v in zip(inputs, xs):
-            if k in by:
-                self.tensor("grad", k, v.grad)
+        self.tensor("grad", "x", xs[0].grad)
 
     def metric(self, expr, z, label, value, classes=0):
         self.start("metric", expr)
         if classes:
             self.line("classes", classes)
-        self.tensor("input", "z", z)
+        self.tensor("input", "x", z)
         self.tensor("label" if classes else "input", "label", label)
         self.tensor("output", "", torch.as_tensor(value, dtype=torch.float64))
 
@@ -359,10 +358,12 @@ def activations():
     w = Writer("activations")
     table = [
         ("relu", F.relu), ("relu6", F.relu6), ("leaky_relu(0.01)", lambda x: F.leaky_relu(x, 0.01)), ("leaky_relu(slope = 0.3)", lambda x: F.leaky_relu(x, 0.3)),
-        ("elu", F.elu), ("elu(alpha = 0.5)", lambda x: F.elu(x, 0.5)), ("selu", F.selu), ("softplus", F.softplus),
+        ("elu", F.elu), ("elu(alpha = 0.5)", lambda x: F.elu(x, 0.5)), ("selu", F.selu), ("softplus", lambda x: torch.logaddexp(x, torch.zeros_like(x))),
         ("softplus(beta = 2)", lambda x: torch.logaddexp(2 * x, torch.zeros_like(x)) / 2), ("gelu", F.gelu),
         ("gelu(tanh = true)", lambda x: F.gelu(x, approximate="tanh")), ("silu", F.silu), ("mish", F.mish), ("hardtanh", F.hardtanh),
-        ("hardtanh(low = -2, high = 0.5)", lambda x: F.hardtanh(x, -2, 0.5)), ("hardsigmoid", F.hardsigmoid), ("hardswish", F.hardswish),
+        ("hardtanh(low = -2, high = 0.5)", lambda x: F.hardtanh(x, -2, 0.5)),
+        ("hardsigmoid", lambda x: torch.clamp(x + 3, 0, 6) / 6),  # the derivative of PyTorch's own is 1/6 as a float
+        ("hardswish", F.hardswish),
         ("softsign", F.softsign), ("sigmoid", torch.sigmoid), ("tanh", torch.tanh), ("identity", lambda x: x * 1),
         ("step", lambda x: (x >= 0).double() + 0 * x), ("softmax", lambda x: F.softmax(x, -1)), ("log_softmax", lambda x: F.log_softmax(x, -1))]
     inputs = [(1, (1,), 1), (2, (5,), 1), (3, (7,), 3), (1, (13,), 10), (2, (2, 3), 1), (1, (2, 3, 2), 2), (4, (3,), 0.1), (17, (2,), 1),
@@ -408,8 +409,9 @@ def losses():
         p = torch.softmax(draw(b, c), -1)
         p[:, 0] = 0 if b % 2 else p[:, 0]
         w.loss("kl", {"y": short(F.log_softmax(y, -1)), "t": short(p)}, lambda y, t: F.kl_div(y, t, reduction="batchmean"))
-        w.loss("triplet", {"y": y, "t": t, "u": draw(b, c)}, lambda a, p, n: F.triplet_margin_loss(a, p, n), by=["y", "t", "u"])
-        w.loss("triplet(margin = 3)", {"y": y, "t": t, "u": draw(b, c)}, lambda a, p, n: F.triplet_margin_loss(a, p, n, margin=3.0), by=["y", "t", "u"])
+        for expr, margin in [("triplet(a, p, n)", 1.0), ("triplet(a, p, n, margin = 3)", 3.0)]:
+            w.loss(expr, {"y": draw(b, 3, c)}, lambda y: F.triplet_margin_loss(y[:, 0], y[:, 1], y[:, 2], margin=margin), define=[
+                f"model M of x: 3x{c} -> a, p, n {{", "    a[c] = x[0, c]", "    p[c] = x[1, c]", "    n[c] = x[2, c]", "}"])
     for i, (b, c) in enumerate(vectors):
         label = torch.randint(c, (b,))
         weight = short(torch.rand(c) + 0.2)
