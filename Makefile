@@ -26,9 +26,15 @@ RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
-.PHONY: all check demo bench soak clean unit numeric errors golden bless setup
+.PHONY: all check demo bench soak clean unit numeric errors golden bless
 
 all: $B/nnc $B/libnn.a
+
+# What everything is built with is there, or is installed.
+$B/ready: tests/setup
+	@mkdir -p $B
+	@tests/setup
+	@touch $@
 
 $B/nnc: $(PARTS) $B/compiler/main.o
 	$(CC) $(CFLAGS) -o $@ $^ -lm
@@ -41,16 +47,16 @@ $B/compiler/%.o: compiler/%.c | $B/gen/parse.h
 	@mkdir -p $(@D)
 	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
 
-$B/runtime/%.o: runtime/%.c
+$B/runtime/%.o: runtime/%.c | $B/ready
 	@mkdir -p $(@D)
 	$(CC) $(ALL) $(WARN) -Iruntime -MMD -MP -c -o $@ $<
 
 # Lemon keeps parse.h untouched when no token changed; the touch keeps make content.
-$B/gen/parse.c $B/gen/parse.h &: compiler/syntax/parse.y
+$B/gen/parse.c $B/gen/parse.h &: compiler/syntax/parse.y | $B/ready
 	@mkdir -p $(@D)
 	lemon -q -c -d$B/gen $<
 	@touch $B/gen/parse.h
-$B/gen/lex.c: compiler/syntax/lex.re $B/gen/parse.h
+$B/gen/lex.c: compiler/syntax/lex.re $B/gen/parse.h | $B/ready
 	re2c -W -Werror --no-generation-date -o $@ $<
 $B/gen/parse.o $B/gen/lex.o: $B/gen/%.o: $B/gen/%.c
 	$(CC) $(ALL) -w -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
@@ -91,6 +97,16 @@ errors golden: all
 bless: all
 	@tests/errors/run bless
 	@tests/golden/run bless
+
+check:
+	@tests/setup check
+	@$(MAKE) --no-print-directory all $(TESTS) $B/tests/numeric/numeric
+	@tests/check
+
+demo:
+	@tests/setup demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo
 
 clean:
 	rm -rf $B
