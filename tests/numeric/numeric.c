@@ -5,7 +5,7 @@
  * For each case a tiny .nn source is written around its expression, checked, and run by the interpreter in double.
  * Outputs, gradients, updated states, weights after each step, rates and metrics must agree to 1e-10 of the
  * largest element (of 1e-3 where all are smaller: PyTorch too rounds what should be 0); derived gradients must agree with central differences to 1e-6. The batch of the graph is larger than
- * that of the case: what is not there must not matter. */
+ * that of the case: what is not there must not matter. After each pass over the graph the interpreter must say the same. */
 #include "cases.h"
 #include "check/check.h"
 
@@ -31,6 +31,7 @@ typedef struct Test {
     Text source, news;
     Program *program;
     Store store;
+    int64_t samples; /* real ones in a batch */
     bool bad;
 } Test;
 
@@ -306,6 +307,37 @@ static void test_gradients(Test *t, Run *r, const Tensor *loss, int n, Tensor **
         check_differences(t, r, loss, of[i], rows[i]->n, is[i]);
 }
 
+/* Carries out the passes one after the other; whatever is wanted must stay as it was in `before`. */
+static void check_passes(Test *t, const Run *before)
+{
+    static const struct { const char *name; void (*run)(Graph *); } rows[] = {
+        {"gather", graph_gather}, {"simplify", graph_simplify}, {"hoist", graph_hoist}, {"fuse", graph_fuse},
+        {"dead", graph_drop_dead},
+    };
+    Graph *g = graph_copy(before->graph, before->graph->name);
+    int ntensors = g->tensors.n;
+
+    for (size_t p = 0; p < sizeof rows / sizeof *rows && !t->bad; p++) {
+        rows[p].run(g);
+        graph_verify(g, rows[p].name);
+        Run *r = run_new(t->arena, g);
+        for (int i = 0; i < ntensors; i++) {
+            const Tensor *x = g->tensors.at[i];
+            if (x->role != ROLE_TEMP)
+                memcpy(r->data[i], before->data[i], sizeof(double) * (size_t)tensor_count(x));
+        }
+        run_graph(r);
+        for (int i = 0; i < ntensors; i++) {
+            const Tensor *x = g->tensors.at[i];
+            if (x->wanted && !x->batched)
+                compare(t, arena_print(t->arena, "after pass %s, %s", rows[p].name, x->name), tensor_count(x), r->data[i], before->data[i], 1e-12);
+            else if (x->wanted)
+                compare(t, arena_print(t->arena, "after pass %s, %s", rows[p].name, x->name),
+                        tensor_count(x) / g->batch * t->samples, r->data[i], before->data[i], 1e-12);
+        }
+    }
+}
+
 static void run_and_compare(Test *t, Graph *g, Tensor *out, Tensor *loss, Tensor *upstream, int64_t samples,
                             double total)
 {
@@ -328,6 +360,11 @@ static void run_and_compare(Test *t, Graph *g, Tensor *out, Tensor *loss, Tensor
     graph_verify(g, "check");
     graph_gradient(g, loss, n, of, grads);
     graph_verify(g, "gradient");
+    loss->wanted = true;
+    for (int i = 0; i < n; i++)
+        if (grads[i])
+            grads[i]->wanted = true;
+    t->samples = samples;
     Run *r = run_new(t->arena, g);
     clock_set(r, (double)samples, total);
     inputs_fill(t, r, 0);
@@ -338,6 +375,7 @@ static void run_and_compare(Test *t, Graph *g, Tensor *out, Tensor *loss, Tensor
             r->data[upstream->id][i] = up->v[i];
     }
     run_graph(r);
+    check_passes(t, r);
     if (!out)
         compare(t, "mean loss", 1, r->data[loss->id], want->v, 1e-10);
     else if (tensor_count(out) / g->batch * samples != want->n)
