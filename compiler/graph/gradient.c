@@ -29,6 +29,7 @@ typedef struct Sweep {
     Graph *g;
     Arena *arena;
     bool *active;      /* by tensor id: depends on something we differentiate by */
+    int *readers;      /* by tensor id: how many equations */
     Parts *parts;      /* by tensor id */
     bool *finished;    /* by tensor id: no more parts will come */
     Tensor **gradient; /* by tensor id, when finished: or NULL */
@@ -92,14 +93,14 @@ static Expr *times(Arena *a, Expr *g, Expr *d)
 
     if (!g || !d)
         return NULL;
+    if (expr_is_condition(d))
+        return choose(a, d, g, NULL);
     if (g->kind == EXPR_NUMBER || d->kind == EXPR_NUMBER)
         return g->kind == EXPR_NUMBER ? scaled(a, g->number, d) : scaled(a, d->number, g);
     if (guarded(g, &x, &y))
         return choose(a, g->args[0], times(a, x, d), times(a, y, d));
     if (guarded(d, &x, &y))
         return choose(a, d->args[0], times(a, g, x), times(a, g, y));
-    if (expr_is_condition(d))
-        return choose(a, d, g, NULL);
     double k = coefficient(g, &x) * coefficient(d, &y);
     if (k != 1)
         return scaled(a, k, times(a, x, y));
@@ -304,6 +305,20 @@ static Tensor *materialise(Sweep *s, const Tensor *t, const Part *p)
     return d;
 }
 
+/* The tensor whose copy the part is, or NULL. */
+static Tensor *copied(const Tensor *t, const Part *p)
+{
+    const Expr *e = p->value;
+
+    if (e->kind != EXPR_LOAD || e->padded || t->role != ROLE_TEMP || !is_plain(t, p) || e->tensor->rank != t->rank ||
+        e->tensor->batched != t->batched || memcmp(e->tensor->size, t->size, sizeof *t->size * (size_t)t->rank) != 0)
+        return NULL;
+    for (int k = 0; k < t->rank; k++)
+        if (!expr_same(e->args[k], p->at[k]))
+            return NULL;
+    return e->tensor;
+}
+
 /* No more parts will come for t: its gradient becomes a tensor, a constant, or nothing. */
 static void finish(Sweep *s, const Tensor *t)
 {
@@ -319,6 +334,8 @@ static void finish(Sweep *s, const Tensor *t)
         return;
     if (all.value->kind == EXPR_NUMBER && (parts->n > 1 || is_plain(t, &all)))
         s->constant[t->id] = all.value;
+    else if (parts->n == 1 && copied(t, &all))
+        s->gradient[t->id] = copied(t, &all);
     else
         s->gradient[t->id] = materialise(s, t, &all);
 }
@@ -400,6 +417,42 @@ static bool custom_rules(const Graph *g, int i, const Tensor *t)
     return false;
 }
 
+static Part part_of(const Equation *q, const Expr *load, Expr *value)
+{
+    Part p = {.value = value, .padded = load->padded && !surely_inside(load), .from = q};
+
+    memcpy(p.at, load->args, sizeof p.at);
+    return p;
+}
+
+/* Where several loads have the same adjoint, as in tanh(x + bias), it is computed once: it becomes the gradient of one
+ * that is read point by point, and the others read that. */
+static void share_adjoint(Sweep *s, Flow *f, const Equation *q, int n)
+{
+    const Expr *load = f->nodes.at[n];
+    Expr *value = f->adjoint.at[n];
+    Part p = part_of(q, load, value);
+    Expr *shared = NULL;
+
+    if (value->kind != EXPR_OP || !is_plain(load->tensor, &p))
+        return;
+    for (int k = 0; k < f->nodes.n; k++) {
+        if (k == n || f->nodes.at[k]->kind != EXPR_LOAD || !f->adjoint.at[k] || !expr_same(f->adjoint.at[k], value))
+            continue;
+        if (!shared) {
+            const char *name = load->tensor->name, *via = q->out->name;
+            name = s->readers[load->tensor->id] == 1 ? arena_print(s->arena, "d.%s", name)
+                                                     : arena_print(s->arena, "d.%s.via.%s", name, via);
+            Tensor *d = gradient_tensor(s, load->tensor, name);
+            emit(s, d, &p);
+            shared = expr_load(s->arena, d, p.at, false);
+        }
+        f->adjoint.at[k] = shared;
+    }
+    if (shared)
+        f->adjoint.at[n] = shared;
+}
+
 static void pass_equation(Sweep *s, int number)
 {
     const Equation *q = s->g->equations.at[number];
@@ -422,14 +475,15 @@ static void pass_equation(Sweep *s, int number)
 
     Flow f = {.sweep = s, .walk = expr_walk()};
     flow_back(&f, q->value, g, q->how == EQ_MAP ? result : NULL);
-    for (int n = 0; n < f.nodes.n; n++) {
-        const Expr *load = f.nodes.at[n];
-        if (load->kind != EXPR_LOAD || !f.adjoint.at[n] || custom_rules(s->g, number, load->tensor))
-            continue;
-        Part p = {.value = f.adjoint.at[n], .padded = load->padded && !surely_inside(load), .from = q};
-        memcpy(p.at, load->args, sizeof p.at);
-        PUSH(a, s->parts[load->tensor->id], p);
-    }
+    for (int n = 0; n < f.nodes.n; n++)
+        if (f.nodes.at[n]->kind != EXPR_LOAD || custom_rules(s->g, number, f.nodes.at[n]->tensor))
+            f.adjoint.at[n] = NULL;
+    for (int n = 0; n < f.nodes.n; n++)
+        if (f.adjoint.at[n])
+            share_adjoint(s, &f, q, n);
+    for (int n = 0; n < f.nodes.n; n++)
+        if (f.adjoint.at[n])
+            PUSH(a, s->parts[f.nodes.at[n]->tensor->id], part_of(q, f.nodes.at[n], f.adjoint.at[n]));
 }
 
 /* The equations of a hand-written derivative, with the gradient of `out` in the place of `dout`. */
@@ -470,17 +524,41 @@ static void append_custom(Sweep *s, const CustomGrad *c)
 
 /* --- the sweep --- */
 
-static bool reads_active(const Sweep *s, Expr *e, unsigned walk)
+/* Whether something active is read: where a derivative by hand rules, in whatever way; else where a gradient flows. */
+static bool reads_active(const Sweep *s, Expr *e, bool by_hand, unsigned walk)
 {
     if (e->walk == walk)
         return false;
     e->walk = walk;
     if (e->kind == EXPR_LOAD)
         return s->active[e->tensor->id];
-    for (int i = 0; i < e->nargs; i++)
-        if (reads_active(s, e->args[i], walk))
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
+        if ((by_hand || e->op->derivative[i]) && reads_active(s, e->args[i], by_hand, walk))
             return true;
     return false;
+}
+
+static void count_readers(Sweep *s, Expr *e, unsigned walk)
+{
+    if (e->walk == walk)
+        return;
+    e->walk = walk;
+    if (e->kind == EXPR_LOAD)
+        s->readers[e->tensor->id]++;
+    for (int i = 0; i < e->nargs; i++)
+        count_readers(s, e->args[i], walk);
+}
+
+static void look_forward(Sweep *s, int number)
+{
+    const Equation *q = s->g->equations.at[number];
+    bool by_hand = false;
+
+    for (int k = 0; k < s->g->customs.n; k++)
+        by_hand |= s->g->customs.at[k]->first <= number && number < s->g->customs.at[k]->last;
+    count_readers(s, q->value, expr_walk());
+    if (by_hand || q->how != EQ_ARGMAX)
+        s->active[q->out->id] |= reads_active(s, q->value, by_hand, expr_walk());
 }
 
 void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **grad)
@@ -489,6 +567,7 @@ void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **g
     Sweep s = {.g = g,
                .arena = g->arena,
                .active = NEW_ARRAY(g->arena, bool, tensors),
+               .readers = NEW_ARRAY(g->arena, int, tensors),
                .parts = NEW_ARRAY(g->arena, Parts, tensors),
                .finished = NEW_ARRAY(g->arena, bool, tensors),
                .gradient = NEW_ARRAY(g->arena, Tensor *, tensors),
@@ -497,10 +576,8 @@ void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **g
 
     for (int i = 0; i < n; i++)
         s.active[of[i]->id] = true;
-    for (int i = 0; i < last; i++) {
-        const Equation *q = g->equations.at[i];
-        s.active[q->out->id] |= reads_active(&s, q->value, expr_walk());
-    }
+    for (int i = 0; i < last; i++)
+        look_forward(&s, i);
     PUSH(s.arena, s.parts[loss->id], ((Part){.value = expr_number(s.arena, 1)}));
     for (int i = last; i-- > 0;) {
         pass_equation(&s, i);

@@ -180,6 +180,10 @@ static const struct {
      "d.x[c,2*i+p] += if arg.y[c,i] == p then d.y[c,i] else 0\n"},
     {"param x[3]\nloss = sum[i] surrogate(detach(if x[i] > 0 then 1 else 0), x[i] * 2, x[i]^2)\n",
      "d.x[i] = 2 * x[i]^2\n"},
+    {"input x[b,3]\nparam w[2,3]\nparam v[2]\ny[b,o] = sum[c] w[o,c] * x[b,c]\nz[b,o] = tanh(y[b,o] + v[o])\nloss = sum[b,o] z[b,o]\n",
+     "d.y[b,o] = 1 - z[b,o]^2\nd.x[b,c] = sum[o] d.y[b,o] * w[o,c]\nd.w[o,c] = sum[b] d.y[b,o] * x[b,c]\nd.v[o] = sum[b] d.y[b,o]\n"},
+    {"param x[3]\nparam w[3]\ny[i] = x[i]^2\nz[i] = w[i]^2\nt[i] = max(y[i] + z[i], 0)\nloss = sum[i] t[i]\n",
+     "d.y[i] = if t[i] > 0 then 1 else 0\nd.x[i] = 2 * (d.y[i] * x[i])\nd.w[i] = 2 * (d.y[i] * w[i])\n"},
     {"param x[4]\nparam w[3]\nz[i] = x[i]\nloss = sum[i] z[i] * z[i]\n", "d.z[i] = 2 * z[i]\nd.x[i] = d.z[i]\n"},
 };
 
@@ -384,8 +388,7 @@ START_TEST(test_custom)
         ck_assert_str_eq(graph_lines(h, forward),
                          "d.z[b] = 2 * ((b + 1) * z[b])\n"
                          "dy[b] = if abs(y[b]) < 1 then 3 * d.z[b] else 0\n"
-                         "d.y[b] = dy[b]\n"
-                         "d.w[c] = sum[b] d.y[b] * x[b,c]\n");
+                         "d.w[c] = sum[b] dy[b] * x[b,c]\n");
     }
     arena_free(a);
 }
