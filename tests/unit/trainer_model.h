@@ -9,6 +9,7 @@
 #include "nn_random.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
