@@ -26,7 +26,7 @@ RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
-.PHONY: all check demo bench soak clean unit numeric errors golden bless
+.PHONY: all check demo bench soak clean unit numeric errors golden driver bless
 
 all: $B/nnc $B/libnn.a
 
@@ -92,8 +92,11 @@ numeric: $B/tests/numeric/numeric
 	$<
 
 # What nnc says about mistakes, and what its passes make: stored texts. `make bless` stores the new ones; read them.
-errors golden: all
+errors golden driver: all
 	@tests/$@/run
+driver: folders
+folders:
+	@tests/driver/folders
 bless: all
 	@tests/errors/run bless
 	@tests/golden/run bless
