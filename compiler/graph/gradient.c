@@ -11,10 +11,8 @@
  *
  * needs:  a graph without tails, the loss of rank 0
  * leaves: the equations before as they were; behind them those that make d.NAME, marked backward
- *
- * Note: selects stay outermost. In `if x > 0 then x else exp(x) - 1` the derivative exp(x) may be infinite where the
- * other branch is taken, and 0 * inf is not a number; so a factor goes inside of the select that guards it. */
-#include "graph/graph.h"
+ */
+#include "graph/chain.h"
 
 typedef struct Part {
     Expr *at[MAX_RANK];
@@ -36,157 +34,9 @@ typedef struct Sweep {
     Expr **constant;   /* by tensor id: the gradient is this number everywhere and needs no tensor */
 } Sweep;
 
-/* --- the chain rule in one expression --- */
-
 static Expr *apply(Arena *a, OpId op, Expr *x, Expr *y)
 {
     return expr_apply(a, op_at(op), (Expr *[]){x, y});
-}
-
-/* select(c, x, y) where NULL is zero. */
-static Expr *choose(Arena *a, Expr *c, Expr *x, Expr *y)
-{
-    if (!x && !y)
-        return NULL;
-    Expr *zero = x && y ? NULL : expr_number(a, 0);
-    return expr_apply(a, op_at(OP_select), (Expr *[]){c, x ? x : zero, y ? y : zero});
-}
-
-/* e is select(c, x, 0) or select(c, 0, x); the zero is NULL. */
-static bool guarded(const Expr *e, Expr **x, Expr **y)
-{
-    if (!expr_is(e, OP_select))
-        return false;
-    *x = expr_is_number(e->args[1], 0) ? NULL : e->args[1];
-    *y = expr_is_number(e->args[2], 0) ? NULL : e->args[2];
-    return !*x || !*y;
-}
-
-/* e = coefficient * rest */
-static double coefficient(Expr *e, Expr **rest)
-{
-    bool product = expr_is(e, OP_mul) && e->args[0]->kind == EXPR_NUMBER;
-
-    *rest = product ? e->args[1] : expr_is(e, OP_neg) ? e->args[0] : e;
-    return product ? e->args[0]->number : expr_is(e, OP_neg) ? -1 : 1;
-}
-
-/* k * e with all constants in one, in front; NULL is zero. */
-static Expr *scaled(Arena *a, double k, Expr *e)
-{
-    Expr *rest, *x, *y;
-
-    if (!e || k == 0)
-        return NULL;
-    k *= coefficient(e, &rest);
-    if (guarded(rest, &x, &y))
-        return choose(a, rest->args[0], scaled(a, k, x), scaled(a, k, y));
-    if (expr_is(rest, OP_div) && rest->args[0]->kind == EXPR_NUMBER)
-        return apply(a, OP_div, expr_number(a, k * rest->args[0]->number), rest->args[1]);
-    return apply(a, OP_mul, expr_number(a, k), rest);
-}
-
-/* g * d; NULL is zero. */
-static Expr *times(Arena *a, Expr *g, Expr *d)
-{
-    Expr *x, *y;
-
-    if (!g || !d)
-        return NULL;
-    if (expr_is_condition(d))
-        return choose(a, d, g, NULL);
-    if (g->kind == EXPR_NUMBER || d->kind == EXPR_NUMBER)
-        return g->kind == EXPR_NUMBER ? scaled(a, g->number, d) : scaled(a, d->number, g);
-    if (guarded(g, &x, &y))
-        return choose(a, g->args[0], times(a, x, d), times(a, y, d));
-    if (guarded(d, &x, &y))
-        return choose(a, d->args[0], times(a, g, x), times(a, g, y));
-    double k = coefficient(g, &x) * coefficient(d, &y);
-    if (k != 1)
-        return scaled(a, k, times(a, x, y));
-    if (expr_is(d, OP_div) && d->args[0]->kind == EXPR_NUMBER)
-        return apply(a, OP_div, scaled(a, d->args[0]->number, g), d->args[1]);
-    return apply(a, OP_mul, g, d);
-}
-
-/* p + q; NULL is zero. */
-static Expr *plus(Arena *a, Expr *p, Expr *q)
-{
-    Expr *px, *py, *qx, *qy;
-
-    if (!p || !q)
-        return p ? p : q;
-    double kp = coefficient(p, &px), kq = coefficient(q, &qx);
-    if (expr_same(px, qx))
-        return scaled(a, kp + kq, px);
-    if (kq < 0)
-        return apply(a, OP_sub, p, scaled(a, -kq, qx));
-    if (kp < 0)
-        return apply(a, OP_sub, q, scaled(a, -kp, px));
-    if (guarded(p, &px, &py) && guarded(q, &qx, &qy) && expr_same(p->args[0], q->args[0]))
-        return choose(a, p->args[0], plus(a, px, qx), plus(a, py, qy));
-    return apply(a, OP_add, p, q);
-}
-
-/* The nodes of one expression through which a gradient flows, operands before what uses them. */
-typedef struct Flow {
-    const Sweep *sweep;
-    unsigned walk;
-    LIST(Expr *) nodes;
-    LIST(Expr *) adjoint; /* of each node; NULL is zero */
-} Flow;
-
-/* Whether something we differentiate by is below e; marks e with its slot, -1 when not. */
-static bool flow_visit(Flow *f, Expr *e)
-{
-    bool live = e->kind == EXPR_LOAD && !e->tensor->integer && f->sweep->active[e->tensor->id];
-
-    if (e->walk == f->walk)
-        return e->slot >= 0;
-    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
-        if (e->op->derivative[i])
-            live |= flow_visit(f, e->args[i]);
-    e->walk = f->walk;
-    e->slot = -1;
-    if (live) {
-        e->slot = f->nodes.n;
-        PUSH(f->sweep->arena, f->nodes, e);
-        PUSH(f->sweep->arena, f->adjoint, NULL);
-    }
-    return live;
-}
-
-/* Equal loads are one variable: their adjoints are added and all but the first become NULL. */
-static void flow_merge_loads(Flow *f)
-{
-    for (int i = 0; i < f->nodes.n; i++)
-        for (int j = 0; j < i && f->nodes.at[i]->kind == EXPR_LOAD; j++)
-            if (f->adjoint.at[j] && expr_same(f->nodes.at[i], f->nodes.at[j])) {
-                f->adjoint.at[j] = plus(f->sweep->arena, f->adjoint.at[j], f->adjoint.at[i]);
-                f->adjoint.at[i] = NULL;
-                break;
-            }
-}
-
-/* The adjoint of every load in e, `seed` being that of e; `known` is a load of e's own value, or NULL. */
-static void flow_back(Flow *f, Expr *e, Expr *seed, Expr *known)
-{
-    Arena *a = f->sweep->arena;
-
-    if (!flow_visit(f, e))
-        return;
-    f->adjoint.at[e->slot] = seed;
-    for (int n = f->nodes.n; n-- > 0;) {
-        Expr *node = f->nodes.at[n], *g = f->adjoint.at[n];
-        for (int i = 0; g && node->kind == EXPR_OP && i < node->nargs; i++) {
-            Expr *x = node->args[i];
-            if (!node->op->derivative[i] || x->slot < 0)
-                continue;
-            Expr *d = op_derivative(a, node->op, i, node->args, known && node == e ? known : node);
-            f->adjoint.at[x->slot] = plus(a, f->adjoint.at[x->slot], times(a, g, d));
-        }
-    }
-    flow_merge_loads(f);
 }
 
 /* --- adding contributions up --- */
@@ -224,7 +74,7 @@ static void emit(Sweep *s, Tensor *out, const Part *p)
         for (int k = 0; k < probe.nbox; k++)
             stands |= probe.box[k] == p->from->box[i];
         if (!stands)
-            value = times(s->arena, value, expr_number(s->arena, (double)p->from->box[i]->size));
+            value = chain_times(s->arena, value, expr_number(s->arena, (double)p->from->box[i]->size));
     }
     Equation *q = graph_equation(s->g, out, p->at, EQ_SUM, value);
     q->padded = p->padded;
@@ -286,7 +136,7 @@ static Part join(Sweep *s, const Tensor *t)
             emit(s, own, p);
             value = expr_load(s->arena, own, all.at, false);
         }
-        all.value = plus(s->arena, all.value, value);
+        all.value = chain_plus(s->arena, all.value, value);
     }
     return all;
 }
@@ -393,7 +243,7 @@ static Expr *winner_takes(Sweep *s, const Equation *q, Expr *g)
     find->where = q->where;
     find->backward = true;
     Expr *won = apply(s->arena, OP_eq, expr_load(s->arena, arg, q->at, false), position(s, q));
-    return choose(s->arena, won, g, NULL);
+    return chain_choose(s->arena, won, g, NULL);
 }
 
 static bool surely_inside(const Expr *load)
@@ -417,6 +267,7 @@ static bool custom_rules(const Graph *g, int i, const Tensor *t)
     return false;
 }
 
+/* The contribution to what a load in q reads. */
 static Part part_of(const Equation *q, const Expr *load, Expr *value)
 {
     Part p = {.value = value, .padded = load->padded && !surely_inside(load), .from = q};
@@ -427,17 +278,16 @@ static Part part_of(const Equation *q, const Expr *load, Expr *value)
 
 /* Where several loads have the same adjoint, as in tanh(x + bias), it is computed once: it becomes the gradient of one
  * that is read point by point, and the others read that. */
-static void share_adjoint(Sweep *s, Flow *f, const Equation *q, int n)
+static void share_adjoint(Sweep *s, const Adjoints *all, const Equation *q, int n)
 {
-    const Expr *load = f->nodes.at[n];
-    Expr *value = f->adjoint.at[n];
+    const Expr *load = all->at[n].load;
+    Expr *value = all->at[n].adjoint, *shared = NULL;
     Part p = part_of(q, load, value);
-    Expr *shared = NULL;
 
     if (value->kind != EXPR_OP || !is_plain(load->tensor, &p))
         return;
-    for (int k = 0; k < f->nodes.n; k++) {
-        if (k == n || f->nodes.at[k]->kind != EXPR_LOAD || !f->adjoint.at[k] || !expr_same(f->adjoint.at[k], value))
+    for (int k = 0; k < all->n; k++) {
+        if (k == n || !expr_same(all->at[k].adjoint, value))
             continue;
         if (!shared) {
             const char *name = load->tensor->name, *via = q->out->name;
@@ -447,43 +297,46 @@ static void share_adjoint(Sweep *s, Flow *f, const Equation *q, int n)
             emit(s, d, &p);
             shared = expr_load(s->arena, d, p.at, false);
         }
-        f->adjoint.at[k] = shared;
+        all->at[k].adjoint = shared;
     }
     if (shared)
-        f->adjoint.at[n] = shared;
+        all->at[n].adjoint = shared;
+}
+
+/* The gradient of the loss by the value of an equation's every point, from that by its result; NULL is zero. */
+static Expr *value_gradient(Sweep *s, const Equation *q, Expr *result)
+{
+    finish(s, q->out);
+    Tensor *d = s->gradient[q->out->id];
+    Expr *g = d ? expr_load(s->arena, d, q->at, q->padded) : s->constant[q->out->id];
+
+    if (!g || q->how == EQ_ARGMAX)
+        return NULL;
+    if (q->tail)
+        bug("the gradient of '%s' is asked for when it has a tail already", q->out->name);
+    if (q->how == EQ_MAX || q->how == EQ_MIN)
+        return winner_takes(s, q, g);
+    if (q->how == EQ_PROD)
+        return apply(s->arena, OP_div, apply(s->arena, OP_mul, g, result), q->value);
+    return g;
 }
 
 static void pass_equation(Sweep *s, int number)
 {
     const Equation *q = s->g->equations.at[number];
-    Arena *a = s->arena;
+    Expr *result = expr_load(s->arena, q->out, q->at, q->padded);
+    Expr *g = value_gradient(s, q, result);
+    Adjoints loads = {0};
 
-    finish(s, q->out);
-    Tensor *d = s->gradient[q->out->id];
-    Expr *g = s->constant[q->out->id];
-    if ((!d && !g) || q->how == EQ_ARGMAX)
-        return;
-    if (q->tail)
-        bug("the gradient of '%s' is asked for when it has a tail already", q->out->name);
-    if (!g)
-        g = expr_load(a, d, q->at, q->padded);
-    Expr *result = expr_load(a, q->out, q->at, q->padded);
-    if (q->how == EQ_MAX || q->how == EQ_MIN)
-        g = winner_takes(s, q, g);
-    if (q->how == EQ_PROD)
-        g = apply(a, OP_div, apply(a, OP_mul, g, result), q->value);
-
-    Flow f = {.sweep = s, .walk = expr_walk()};
-    flow_back(&f, q->value, g, q->how == EQ_MAP ? result : NULL);
-    for (int n = 0; n < f.nodes.n; n++)
-        if (f.nodes.at[n]->kind != EXPR_LOAD || custom_rules(s->g, number, f.nodes.at[n]->tensor))
-            f.adjoint.at[n] = NULL;
-    for (int n = 0; n < f.nodes.n; n++)
-        if (f.adjoint.at[n])
-            share_adjoint(s, &f, q, n);
-    for (int n = 0; n < f.nodes.n; n++)
-        if (f.adjoint.at[n])
-            PUSH(a, s->parts[f.nodes.at[n]->tensor->id], part_of(q, f.nodes.at[n], f.adjoint.at[n]));
+    if (g)
+        loads = chain_back(s->arena, s->active, q->value, g, q->how == EQ_MAP ? result : NULL);
+    for (int n = 0; n < loads.n; n++)
+        if (!loads.at[n].adjoint || custom_rules(s->g, number, loads.at[n].load->tensor))
+            loads.at[n--] = loads.at[--loads.n];
+    for (int n = 0; n < loads.n; n++)
+        share_adjoint(s, &loads, q, n);
+    for (int n = 0; n < loads.n; n++)
+        PUSH(s->arena, s->parts[loads.at[n].load->tensor->id], part_of(q, loads.at[n].load, loads.at[n].adjoint));
 }
 
 /* The equations of a hand-written derivative, with the gradient of `out` in the place of `dout`. */

@@ -117,6 +117,8 @@ static const struct {
     {"products", "param x[4]\ny = prod[i] x[i]\nloss = y^2\n"},
     {"guarded branch that overflows",
      "param x[4]\ny[i] = if x[i] > 0 - 9 then x[i] else exp(x[i] * 0 - 2000 * x[i])\nloss = sum[i] y[i]\n"},
+    {"contributions that cancel",
+     "param x[3]\nparam w[3]\nloss = sum[i] (x[i] + w[i] - x[i])\n"},
     {"scalars",
      "param a\nparam c\nq = a * c + sin(a)\nloss = q / (1 + q^2)\n"},
     {"the same subexpression often",
