@@ -18,6 +18,9 @@
 /* Expressions beyond this many nodes are not made longer. */
 enum { MAX_NODES = 400 };
 
+/* So often may a cheap map be computed again in the map that reads it. */
+enum { MOST_REPETITIONS = 4 };
+
 typedef LIST(int) Places; /* positions of equations */
 
 typedef struct Fuse {
@@ -187,15 +190,27 @@ static void see_stream(const Expr *load, void *user)
 
 /* --- a map written out where it is read --- */
 
-/* Writing p out in q computes no point of p twice, nor anything in vain. */
-static bool computes_once(const Equation *p, const Equation *q)
+/* How often the points of p that q reads are computed when p is written out in q; 1 when each once. */
+static double repetition(const Equation *p, const Equation *q)
 {
     Uses inner = uses_in(q->value, p->out), tail = uses_in(q->tail, p->out);
     double work = 0;
 
     work += (inner.differ ? inner.n : inner.n > 0) * points(q, q->nbox);
     work += (tail.differ ? tail.n : tail.n > 0) * points(q, equation_outer(q));
-    return work <= (double)tensor_count(p->out);
+    return work / (double)tensor_count(p->out);
+}
+
+/* In a map a few more operations cost less than another pass: a small map may be computed a few times, one that only
+ * knows scalars as often as it is read. */
+static bool cheap_for_map(const Equation *p, const Equation *q)
+{
+    Streams s = {.least = 2};
+
+    if (q->how != EQ_MAP || !cheap(p->value))
+        return false;
+    expr_loads(p->value, see_stream, &s);
+    return s.n == 0 || (s.n == 1 && repetition(p, q) <= MOST_REPETITIONS);
 }
 
 static bool fits(const Equation *p, const Equation *q)
@@ -225,7 +240,7 @@ static bool may_inline(const Fuse *f, const Equation *p, const Equation *q)
                 return false;
         return true;
     }
-    return computes_once(p, q);
+    return repetition(p, q) <= 1 || cheap_for_map(p, q);
 }
 
 /* All readers may, and together they read less than they save. */
@@ -265,18 +280,28 @@ static void inline_everywhere(Fuse *f, Equation *p)
 
 /* --- a map taken over by the equation it reads --- */
 
-/* q, a map, reads each element of p's result at one point of its own. */
+/* q, a map, reads an element of p's result at each of its points, and no element twice: all of them, in the order of
+ * its own indices, or some (every other one, those from a margin on), where p's own places are plain. */
 static bool point_for_point(const Equation *p, const Equation *q)
 {
     Uses u = uses_in(q->value, p->out);
     const Tensor *t = p->out;
+    bool all = true;
     int indices = 0;
 
-    if (u.n == 0 || u.differ || u.padded || u.in_subscript || !subscripts_plain(u.first->args, t->rank, t->size))
+    if (u.n == 0 || u.differ || u.padded || u.in_subscript)
         return false;
-    for (int k = 0; k < t->rank; k++)
-        indices += u.first->args[k]->kind == EXPR_INDEX;
-    return indices == q->nbox;
+    for (int k = 0; k < t->rank; k++) {
+        Affine f;
+        if (!expr_affine(u.first->args[k], &f) || f.n > 1)
+            return false;
+        indices += f.n;
+        for (int j = 0; j < k; j++)
+            if (f.n && expr_has_index(u.first->args[j], f.index[0]))
+                return false;
+    }
+    all = subscripts_plain(u.first->args, t->rank, t->size);
+    return indices == q->nbox && (all || subscripts_plain(p->at, t->rank, t->size));
 }
 
 /* A sum that reads a parameter and stores its next value would tear it up while reading. */
@@ -325,32 +350,44 @@ static Expr *replace_load(Arena *a, Expr *in, const Tensor *t, Expr *e)
     return changed ? expr_apply(a, in->op, args) : in;
 }
 
-/* q's value as p's tail (or p's value, when p is a map); the result is q, with p's box. */
+/* Which of p's and q's indices are the same: q's written as p's places where q reads all of p, else p's as q's
+ * subscripts. */
+static void match_indices(const Equation *p, const Equation *q, Rename *of_p, Rename *of_q)
+{
+    const Uses u = uses_in(q->value, p->out);
+    const Tensor *t = p->out;
+    bool all = subscripts_plain(u.first->args, t->rank, t->size);
+
+    for (int k = 0; k < t->rank; k++) {
+        const Expr *x = all ? u.first->args[k] : p->at[k];
+        Rename *r = all ? of_q : of_p;
+        if (x->kind != EXPR_INDEX)
+            continue;
+        r->from[r->nindex] = x->index;
+        r->to[r->nindex++] = all ? p->at[k] : u.first->args[k];
+    }
+}
+
+/* q's value as p's tail (or p's value, when p is a map); the result is q, with p's reduction. */
 static void absorb(Fuse *f, const Equation *p, Equation *q)
 {
     Arena *a = f->arena;
-    Uses u = uses_in(q->value, p->out);
-    Expr *own = p->how == EQ_MAP ? p->value : p->tail ? p->tail : expr_result(a);
-    Rename r = {0};
+    Rename of_p = {0}, of_q = {0};
+    int outer = equation_outer(p);
 
-    for (int k = 0; k < p->out->rank; k++)
-        if (u.first->args[k]->kind == EXPR_INDEX) {
-            r.from[r.nindex] = u.first->args[k]->index;
-            r.to[r.nindex++] = p->at[k];
-        }
+    match_indices(p, q, &of_p, &of_q);
     /* Marked by RESULT, q's load of p's element passes unchanged through the renaming. */
     Expr *after = replace_load(a, q->value, p->out, expr_result(a));
-    r.result = own;
-    after = expr_place(a, after, &r);
+    Expr *own = expr_place(a, p->value, &of_p), *tail = p->tail ? expr_place(a, p->tail, &of_p) : NULL;
+    of_q.result = p->how == EQ_MAP ? own : tail ? tail : expr_result(a);
+    after = expr_place(a, after, &of_q);
     for (int k = 0; k < q->out->rank; k++)
-        q->at[k] = expr_place(a, q->at[k], &r);
+        q->at[k] = expr_place(a, q->at[k], &of_q);
     q->how = p->how;
-    q->value = p->how == EQ_MAP ? after : p->value;
+    q->value = p->how == EQ_MAP ? after : own;
     q->tail = p->how == EQ_MAP ? NULL : after;
-    q->padded = false;
     if (!q->layer)
         q->layer = p->layer;
-    int outer = equation_outer(p);
     equation_set_box(q, p->nbox - outer, p->box + outer);
 }
 

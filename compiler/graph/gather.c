@@ -448,6 +448,7 @@ static void turn_round(Graph *g, Equation *q)
 
 void graph_gather(Graph *g)
 {
+    graph_move_windows(g);
     for (int i = 0; i < g->equations.n; i++) {
         Equation *q = g->equations.at[i];
         if (q->how != EQ_SUM)

@@ -50,6 +50,8 @@ void equation_add_index(Equation *q, Index *i);
 /* A reduction of one point is that point: if q is one, it becomes a map. */
 void reduction_to_map(Arena *a, Equation *q);
 
+/* A window on a scattering sum becomes a scattering sum itself: graph_gather begins with it. (window.c) */
+void graph_move_windows(Graph *g);
 /* The order in which equations are best carried out: scalars and updates of what is kept as soon as they can, but the
  * next value of a tensor after the last reader of the old one, where there is such an order. (order.c) */
 void graph_order(Graph *g);

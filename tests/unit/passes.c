@@ -233,6 +233,22 @@ START_TEST(gather_rows)
          "temp x[b,4,3]\n"
          "x[b,3,i] += g[b,i]\n", "x",
          "x[b,k,i] = if k == 3 then g[b,i] else 0\n"},
+        {"transposed convolution, its margin cut off",
+         "param w[3,2,3]\n"
+         "input x[b,3,4]\n"
+         "temp whole[b,2,9]\n"
+         "whole[b,c,2*i+p] += w[o,c,p] * x[b,o,i]\n"
+         "y[b,c,i 8] = whole?[b,c,i+1]\n", "y",
+         "y[b,c,2*i+ir] = sum[o,p] w?[o,c,2*p+(ir+1)%2] * x?[b,o,i+(ir+1)//2-p]\n"},
+        {"a window on a scatter that others read",
+         "input x[b,4]\n"
+         "temp whole[b,9]\n"
+         "whole[b,2*i+p 3] += x[b,i]\n"
+         "y[b,i 6] = whole[b,i+1]\n"
+         "z[b,i] = whole[b,i]^2\n", "y z",
+         "whole[b,i] = sum[p] (if 2 * p + i % 2 < 3 then x?[b,i//2-p] else 0)\n"
+         "y[b,i] = whole[b,i+1]\n"
+         "z[b,i] = whole[b,i]^2\n"},
         {"diagonal",
          "input g[3]\n"
          "temp x[3,3]\n"
@@ -484,9 +500,9 @@ START_TEST(fuse_rows)
          "input x[b,30]\n"
          "param v[30]\n"
          "a[c] = v[c] * 2\n"
-         "y[b,c] = x[b,c] * a[c]\n", "y",
+         "y[b,c,i 3] = x[b,c] * a[c]\n", "y",
          "a[c] = v[c] * 2\n"
-         "y[b,c] = x[b,c] * a[c]\n"},
+         "y[b,c,i] = x[b,c] * a[c]\n"},
         {"rearrangements",
          "input x[3,4]\n"
          "param w[4,5]\n"
@@ -523,7 +539,33 @@ START_TEST(fuse_rows)
          "temp x[b,2,6]\n"
          "x[b,c,2*i+p 2] = g[b,c,i] / 2\n"
          "z[b,c,i] = x[b,c,i] * (1 - y[b,c,i]^2)\n", "z",
-         "z[b,c,2*i+p] = g[b,c,i] / 2 * (1 - y[b,c,2*i+p]^2)\n"},
+         "z[b,c,2*i+p] = g[b,c,i] * 0.5 * (1 - y[b,c,2*i+p]^2)\n"},
+        {"every other element of a sum",
+         "param w[6,3]\n"
+         "input x[b,3]\n"
+         "z[b,o] = sum[c] w[o,c] * x[b,c]\n"
+         "y[b,i 2] = tanh(z[b,2*i+1])\n", "y",
+         "y[b,i] = tanh(sum[c] w[2*i+1,c] * x[b,c])\n"},
+        {"the last element of a sum",
+         "param w[6,3]\n"
+         "input x[b,3]\n"
+         "z[b,o] = sum[c] w[o,c] * x[b,c]\n"
+         "y[b] = tanh(z[b,5])\n", "y",
+         "y[b] = tanh(sum[c] w[5,c] * x[b,c])\n"},
+        {"a scalar's map, read often",
+         "input x[b,30]\n"
+         "scalar count\n"
+         "scalar total\n"
+         "e[b] = if b < count then total else 0\n"
+         "y[b,c] = x[b,c] * e[b]\n"
+         "z[b,c] = exp(x[b,c]) * e[b]\n", "y z",
+         "y[b,c] = x[b,c] * (if b < count then total else 0)\n"
+         "z[b,c] = exp(x[b,c]) * (if b < count then total else 0)\n"},
+        {"four times as large",
+         "input x[b,3]\n"
+         "e[b,i] = x[b,i] * 3 + 1\n"
+         "y[b,i 12] = e[b,i//4] * i\n", "y",
+         "y[b,i] = (x[b,i//4] * 3 + 1) * i\n"},
         {"flatten into the tail",
          "param w[6,3]\n"
          "input x[b,3]\n"
