@@ -140,10 +140,25 @@ static bool *dependent_on(const Trial *t, const Tensor *x)
     return depends;
 }
 
-static bool through_custom(const Trial *t, const bool *depends)
+/* The slope of a surrogate in e is one of something that depends on the parameter. */
+static bool reads_surrogate(Expr *e, const bool *depends)
+{
+    if (expr_is(e, OP_surrogate) && reads(e->args[1], depends, expr_walk()))
+        return true;
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
+        if (reads_surrogate(e->args[i], depends))
+            return true;
+    return false;
+}
+
+/* A hand-written derivative lies between the parameter and the loss. */
+static bool by_hand(const Trial *t, const bool *depends)
 {
     for (int i = 0; i < t->graph->customs.n; i++)
         if (depends[t->graph->customs.at[i]->in->id])
+            return true;
+    for (int i = 0; i < t->forward; i++)
+        if (reads_surrogate(t->graph->equations.at[i]->value, depends))
             return true;
     return false;
 }
@@ -201,7 +216,7 @@ static void compare_parameter(Trial *t, GradientRow *row, const Tensor *x, const
     double *at = NEW_ARRAY(t->arena, double, n), *to = NEW_ARRAY(t->arena, double, n), square = 0;
     Line l = {t->run->data[x->id], at, to, n, dependent_on(t, x)};
 
-    row->by_hand = through_custom(t, l.depends);
+    row->by_hand = by_hand(t, l.depends);
     memcpy(at, l.x, sizeof *at * (size_t)n);
     for (int64_t i = 0; i < n; i++)
         square += gradient[i] * gradient[i];
