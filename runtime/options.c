@@ -135,17 +135,6 @@ static bool set_number(const Row *row, const char *value, GivenNumber *to, Fault
     return true;
 }
 
-static void remember(Options *o, const Row *row, const char *value)
-{
-    Text t = {0};
-
-    nn_text_print(&t, "--%s=%s", row->name, value);
-    if (o->overrides.n > 0)
-        nn_text_print(&o->overrides, ",");
-    nn_text_json(&o->overrides, nn_text(&t), t.n);
-    nn_text_free(&t);
-}
-
 static bool set_option(const Row *row, const char *value, Options *o, Fault *f)
 {
     char *at = (char *)o + row->offset;
@@ -164,8 +153,6 @@ static bool set_option(const Row *row, const char *value, Options *o, Fault *f)
         o->data[o->ndata++] = value;
         break;
     }
-    if (row->kept)
-        remember(o, row, value);
     return true;
 }
 
@@ -178,6 +165,34 @@ static bool is_given(const Row *row, const Options *o)
     case TAKES_DATA: return o->ndata > 0;
     case TAKES_TEXT: return *(const char *const *)at != NULL;
     default: return ((const GivenNumber *)at)->given;
+    }
+}
+
+static void put_override(const Row *row, const char *value, Text *t)
+{
+    nn_text_print(t, t->n > 0 ? ",\"--%s=" : "\"--%s=", row->name);
+    nn_text_escape(t, value, strlen(value));
+    nn_text_print(t, "\"");
+}
+
+void nn_options_overrides(const Options *o, Text *t)
+{
+    for (int i = 0; i < NROWS; i++) {
+        const char *at = (const char *)o + rows[i].offset;
+        Text number = {0};
+
+        if (!rows[i].kept || !is_given(&rows[i], o))
+            continue;
+        if (rows[i].takes == TAKES_DATA) {
+            for (int d = 0; d < o->ndata; d++)
+                put_override(&rows[i], o->data[d], t);
+        } else if (rows[i].takes == TAKES_TEXT) {
+            put_override(&rows[i], *(const char *const *)(const void *)at, t);
+        } else {
+            nn_text_number(&number, ((const GivenNumber *)(const void *)at)->value);
+            put_override(&rows[i], nn_text(&number), t);
+        }
+        nn_text_free(&number);
     }
 }
 
@@ -303,23 +318,14 @@ bool nn_options_recall(const nn_program *p, const char *const *arguments, int n,
         if (!row->kept || beaten || !is_given(row, &old))
             continue;
         if (row->takes == TAKES_DATA) {
-            for (int d = 0; d < old.ndata && fine; d++)
-                fine = set_option(row, old.data[d], o, f);
-        } else if (row->takes == TAKES_TEXT) {
-            fine = set_option(row, *(const char *const *)from, o, f);
+            memcpy(o->data, old.data, sizeof o->data);
+            o->ndata = old.ndata;
         } else {
-            Text t = {0};
-
-            nn_text_number(&t, ((const GivenNumber *)from)->value);
-            fine = set_option(row, nn_text(&t), o, f);
-            nn_text_free(&t);
+            memcpy((char *)o + row->offset, from, row->takes == TAKES_TEXT ? sizeof(char *) : sizeof(GivenNumber));
         }
     }
-    nn_options_free(&old);
     return fine;
 }
-
-void nn_options_free(Options *o) { nn_text_free(&o->overrides); }
 
 /* --- help --- */
 

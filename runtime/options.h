@@ -29,11 +29,14 @@ typedef struct Options {
     int ndata;
     const char *files[NN_MAX_FILES]; /* what is not an option */
     int nfiles;
-    Text overrides; /* JSON list of the options that change the training, for the checkpoint: resume reads it */
 } Options;
 
 /* The command word, if there is one, then options and files. */
 bool nn_options_read(const nn_program *p, int argc, char **argv, Options *o, Fault *f);
+
+/* The inside of a JSON list: the options that change the training, for the checkpoint, which resume and eval read.
+ * The same options give the same text, in whatever order they were given. */
+void nn_options_overrides(const Options *o, Text *t);
 
 /* Applies what a checkpoint remembers beneath what is already in `o`: the command line wins. The strings must
  * outlive `o`. */
@@ -41,8 +44,6 @@ bool nn_options_recall(const nn_program *p, const char *const *arguments, int n,
 
 /* Prints the help of o->command. */
 void nn_options_help(const nn_program *p, const Options *o);
-
-void nn_options_free(Options *o);
 
 /* The named setting, or NULL. */
 const nn_setting *nn_setting_find(const nn_setting *settings, int n, const char *name);

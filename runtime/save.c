@@ -68,7 +68,9 @@ static void put_fixed(Text *notes, const Trainer *t)
     put_class_names(t, &part);
     if (part.n > 0)
         put_note(notes, "classes", "[", &part, "]");
-    put_note(notes, "overrides", "[", &t->options.overrides, "]");
+    part.n = 0;
+    nn_options_overrides(&t->options, &part);
+    put_note(notes, "overrides", "[", &part, "]");
     notes->failed = notes->failed || part.failed;
     nn_text_free(&part);
 }
@@ -177,7 +179,7 @@ bool nn_config_write(const Trainer *t, Fault *f)
     char path[NN_FILE_PATH], now[40];
     time_t clock = time(NULL);
     struct tm tm;
-    Text out = {0};
+    Text out = {0}, part = {0};
     bool fine;
 
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&clock, &tm));
@@ -200,9 +202,13 @@ bool nn_config_write(const Trainer *t, Fault *f)
     put_block(&out, "options", p->options, p->noptions);
     put_block(&out, "data", p->data, p->ndata);
     put_block(&out, "train", p->train, p->ntrain);
-    nn_text_print(&out, "  \"command_line\": [%s]\n}\n", nn_text(&t->options.overrides));
+    nn_text_print(&out, "  \"command_line\": [");
+    nn_options_overrides(&t->options, &part);
+    nn_text_add(&out, nn_text(&part), part.n);
+    nn_text_print(&out, "]\n}\n");
     fine = out.failed ? nn_fail_memory(f, "config.json", out.n)
                       : nn_file_save(nn_run_path(&t->run, "config.json", path), out.s, out.n, f);
     nn_text_free(&out);
+    nn_text_free(&part);
     return fine;
 }

@@ -142,6 +142,11 @@ void nn_text_number(Text *t, double x)
 
     if (text_special(t, x))
         return;
+    snprintf(s, sizeof s, "%.0f", fabs(x) < 1e15 ? x : 0); /* 30, not 3e+01 */
+    if (strtod(s, NULL) == x && (x != 0 || !signbit(x))) {
+        nn_text_print(t, "%s", s);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(s, sizeof s, "%.*g", digits, x);
         if (strtod(s, NULL) == x)

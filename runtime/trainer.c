@@ -69,7 +69,6 @@ void nn_trainer_end(Trainer *t)
     nn_samples_close(&t->samples);
     nn_checkpoint_close(&t->checkpoint);
     nn_run_close(&t->run);
-    nn_options_free(&t->options);
     nn_json_free(t->recalled);
     free(t->measured);
     free(t->sources);

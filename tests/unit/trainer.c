@@ -1,0 +1,524 @@
+/* trainer.c -- the whole command line of a trainer, around the network of trainer_model.h.
+ *
+ * Every command runs in a child of its own, in an empty directory: so a test may kill it. */
+#include <check.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "trainer_model.h"
+
+static char directory[] = "/tmp/nn-trainer-XXXXXX";
+static char out[200000], err[200000]; /* of the last command */
+
+/* --- helpers --- */
+
+static size_t read_file(const char *path, char *to, size_t room)
+{
+    FILE *in = fopen(path, "rb");
+    size_t n;
+
+    ck_assert_msg(in != NULL, "no %s", path);
+    n = fread(to, 1, room - 1, in);
+    to[n] = '\0';
+    fclose(in);
+    return n;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *to = fopen(path, "wb");
+
+    ck_assert_ptr_nonnull(to);
+    fputs(text, to);
+    fclose(to);
+}
+
+/* Three clouds of points, by a small generator of our own. */
+static void write_points(const char *path, int n)
+{
+    static const char *const names[] = {"red", "\"green, dark\"", "blue"};
+    FILE *to = fopen(path, "wb");
+    unsigned r = 1;
+
+    ck_assert_ptr_nonnull(to);
+    fprintf(to, "a,b,label\n");
+    for (int i = 0; i < n; i++) {
+        double noise[2];
+
+        for (int k = 0; k < 2; k++) {
+            r = r * 1664525u + 1013904223u;
+            noise[k] = (double)(r >> 8) / 16777216 - 0.5;
+        }
+        fprintf(to, "%.4f,%.3f,%s\n", i % 3 + 2.4 * noise[0], 100 * (i % 3 == 1) + 150 * noise[1], names[i % 3]);
+    }
+    fclose(to);
+}
+
+static void run_child(const nn_program *p, const char *command)
+{
+    char line[1000], *words[40] = {"tiny"};
+    int n = 1;
+
+    snprintf(line, sizeof line, "%s", command);
+    for (char *w = strtok(line, " "); w != NULL && n < 39; w = strtok(NULL, " "))
+        words[n++] = w;
+    if (freopen("out", "wb", stdout) == NULL || freopen("err", "wb", stderr) == NULL ||
+        freopen(access("in", R_OK) == 0 ? "in" : "/dev/null", "rb", stdin) == NULL)
+        _exit(99);
+    n = nn_main(p, n, words);
+    fflush(NULL);
+    _exit(n);
+}
+
+/* The exit status, or 1000 + the number of the signal that killed it. */
+static int run_program(const nn_program *p, const char *command)
+{
+    int status;
+    pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        run_child(p, command);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    read_file("out", out, sizeof out);
+    read_file("err", err, sizeof err);
+    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int run(const char *command) { return run_program(&tiny, command); }
+
+#define RUN(status, command) ck_assert_msg(run(command) == (status), "%s:\n%s%s", command, out, err)
+#define SAYS(text, words) ck_assert_msg(strstr(text, words) != NULL, "'%s' is not in:\n%s", words, text)
+
+static void same_files(const char *a, const char *b)
+{
+    static char x[100000], y[100000];
+    size_t n = read_file(a, x, sizeof x);
+
+    ck_assert_uint_eq(n, read_file(b, y, sizeof y));
+    ck_assert_msg(memcmp(x, y, n) == 0, "%s and %s differ", a, b);
+}
+
+static bool files_differ(const char *a, const char *b)
+{
+    static char x[100000], y[100000];
+    size_t n = read_file(a, x, sizeof x);
+
+    return n != read_file(b, y, sizeof y) || memcmp(x, y, n) != 0;
+}
+
+/* The rows of two logs without their last two columns, which are times. */
+static void same_logs(const char *a, const char *b)
+{
+    FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+    char p[1000], q[1000];
+    int rows = 0;
+
+    ck_assert(x != NULL && y != NULL);
+    while (fgets(p, sizeof p, x) != NULL) {
+        ck_assert_msg(fgets(q, sizeof q, y) != NULL, "%s has fewer rows", b);
+        for (int i = 0; i < 2; i++) {
+            *strrchr(p, ',') = '\0';
+            *strrchr(q, ',') = '\0';
+        }
+        ck_assert_str_eq(p, q);
+        rows++;
+    }
+    ck_assert_msg(fgets(q, sizeof q, y) == NULL, "%s has more rows", b);
+    ck_assert_int_gt(rows, 1);
+    fclose(x);
+    fclose(y);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static void setup(void)
+{
+    strcpy(directory + strlen(directory) - 6, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    write_points("points.csv", 105);
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(chdir("/"), 0);
+    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tiny_fail_at = tiny_signal_at = -1;
+    tiny_sign = 1;
+}
+
+/* --- train --- */
+
+START_TEST(train_writes_a_run)
+{
+    char text[5000];
+    int lines = 0;
+
+    RUN(0, "");
+    SAYS(out, "test accuracy: ");
+    SAYS(out, "weights: runs/tiny/best.safetensors");
+    SAYS(out, "samples/s");
+    SAYS(err, "74 samples, 21 to validate, 10 to test");
+    SAYS(err, "\nepoch 6/6  loss ");
+    read_file("runs/tiny/log.csv", text, sizeof text);
+    for (const char *s = text; (s = strchr(s, '\n')) != NULL; s++)
+        lines++;
+    ck_assert_int_eq(lines, 7);
+    SAYS(text, "epoch,train_loss,train_accuracy,valid_loss,valid_accuracy,lr,seconds,samples_per_second\n1,");
+    read_file("runs/tiny/config.json", text, sizeof text);
+    SAYS(text, "\"model\":\"Tiny\"");
+}
+END_TEST
+
+START_TEST(train_never_overwrites)
+{
+    RUN(0, "train --epochs=1");
+    RUN(0, "train --epochs=1");
+    RUN(0, "train --epochs=1 --run=mine");
+    SAYS(out, "runs/mine/best.safetensors");
+    RUN(2, "train --epochs=1 --run=mine");
+    SAYS(err, "runs/mine holds a training already");
+    ck_assert(access("runs/tiny-2/best.safetensors", R_OK) == 0);
+}
+END_TEST
+
+START_TEST(train_gives_the_same_bits_for_the_same_seed)
+{
+    RUN(0, "train --run=a --seed=3");
+    RUN(0, "train --run=b --seed 3 --threads=2");
+    RUN(0, "train --run=c --seed=4");
+    same_logs("runs/a/log.csv", "runs/b/log.csv");
+    ck_assert(files_differ("runs/a/best.safetensors", "runs/c/best.safetensors"));
+    same_files("runs/a/best.safetensors", "runs/b/best.safetensors");
+    same_files("runs/a/last.safetensors", "runs/b/last.safetensors");
+}
+END_TEST
+
+START_TEST(train_counts_steps)
+{
+    char text[5000];
+
+    RUN(0, "train --steps=23"); /* 10 steps an epoch: 75 samples in batches of 8 */
+    SAYS(err, "epoch 3/3");
+    read_file("runs/tiny/last.safetensors", text, sizeof text);
+    SAYS(text + 8, "\"steps\":\"23\"");
+}
+END_TEST
+
+START_TEST(train_keeps_the_best_of_restarts)
+{
+    char text[5000];
+
+    RUN(0, "train --restarts=3 --epochs=2");
+    SAYS(err, "restart 3/3  epoch 2/2");
+    SAYS(out, " of restart ");
+    read_file("runs/tiny/log.csv", text, sizeof text);
+    SAYS(text, "\n3,2,");
+}
+END_TEST
+
+START_TEST(train_starts_from_given_weights)
+{
+    RUN(0, "train --run=a");
+    RUN(0, "export w.safetensors --run=a");
+    RUN(0, "train --run=b --epochs=1 --lr=0 --weights=w.safetensors");
+    RUN(0, "export v.safetensors --run=b");
+    same_files("w.safetensors", "v.safetensors");
+}
+END_TEST
+
+/* --- conditions to stop --- */
+
+static const nn_value three[] = {{.kind = NN_DURATION, .number = 3, .text = "epochs"}};
+static const nn_value accurate[] = {{.kind = NN_WORD, .text = "train.accuracy"}, {.kind = NN_NUMBER, .number = 0.5}};
+static const nn_value accuracy[] = {{.kind = NN_WORD, .text = "valid.accuracy"}};
+static const nn_value mistaken[] = {{.kind = NN_WORD, .text = "valid.acuracy"}};
+static const nn_value table[] = {{.kind = NN_WORD, .text = "confusion"}};
+
+static const struct { const char *name; nn_value value; int status; const char *says; } stop_rows[] = {
+    {"stop", {.kind = NN_CALL, .text = "patience", .n = 1, .parts = three}, 0, "it no longer improves"},
+    {"patience", {.kind = NN_NUMBER, .number = 3}, 0, "it no longer improves"},
+    {"stop", {.kind = NN_CALL, .text = ">=", .n = 2, .parts = accurate}, 0, "the target is reached"},
+    {"stop", {.kind = NN_DURATION, .number = 0, .text = "seconds"}, 0, "its time is over"},
+    {"stop", {.kind = NN_WORD, .text = "soon"}, 2, "tiny.nn:30: stop = as written: expected patience(n)"},
+    {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = accuracy}, 0, "best: epoch "},
+    {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = mistaken}, 2, "did you mean accuracy?"},
+    {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = table}, 2, "this is a table"},
+    {"drop_last", {.kind = NN_BOOL, .number = 1}, 0, "best: epoch "},
+};
+
+static nn_program with_setting(nn_setting *settings, const char *name, const nn_value *value)
+{
+    nn_program p = tiny;
+
+    memcpy(settings, tiny_train, sizeof tiny_train);
+    settings[p.ntrain++] = (nn_setting){name, *value, "as written", 30};
+    p.train = settings;
+    return p;
+}
+
+START_TEST(train_stops)
+{
+    nn_setting settings[COUNT(tiny_train) + 1];
+    nn_program p = with_setting(settings, stop_rows[_i].name, &stop_rows[_i].value);
+    int status = run_program(&p, "train --epochs=300");
+
+    ck_assert_msg(status == stop_rows[_i].status, "%d: %s%s", status, out, err);
+    strcat(err, out);
+    SAYS(err, stop_rows[_i].says);
+}
+END_TEST
+
+/* Two halves of a batch twice as large, with short ones at the end, give the same update. */
+START_TEST(train_accumulates)
+{
+    nn_value two = {.kind = NN_NUMBER, .number = 2};
+    nn_setting settings[COUNT(tiny_train) + 1];
+    nn_program p = with_setting(settings, "accumulate", &two);
+    char text[5000];
+
+    ck_assert_msg(run_program(&p, "train --epochs=4") == 0, "%s", err);
+    read_file("runs/tiny/last.safetensors", text, sizeof text);
+    SAYS(text + 8, "\"steps\":\"20\"");
+}
+END_TEST
+
+/* --- resume --- */
+
+static const struct { int at, number, status; const char *options; } signal_rows[] = {
+    {1, SIGINT, 130, ""},   {5, SIGINT, 130, ""},   {10, SIGTERM, 143, ""}, {11, SIGUSR1, 138, ""},
+    {37, SIGINT, 130, ""},  {60, SIGTERM, 143, ""}, {1, SIGKILL, 1009, ""}, {45, SIGKILL, 1009, ""},
+    {60, SIGKILL, 1009, ""}, {13, SIGINT, 130, " --restarts=2"}, {23, SIGINT, 130, " --steps=25"},
+    {20, SIGKILL, 1009, " --lr=0.01 --valid=30% --test=0"}, {9, SIGTERM, 143, " --patience=2 --epochs=30"},
+};
+
+START_TEST(resume_ends_with_the_same_bits)
+{
+    char command[200];
+
+    snprintf(command, sizeof command, "train --run=whole%s", signal_rows[_i].options);
+    RUN(0, command);
+    tiny_signal = signal_rows[_i].number;
+    tiny_signal_at = signal_rows[_i].at;
+    snprintf(command, sizeof command, "train --run=parts%s", signal_rows[_i].options);
+    RUN(signal_rows[_i].status, command);
+    if (signal_rows[_i].number != SIGKILL)
+        SAYS(err, "Go on with: tiny resume parts");
+    tiny_signal_at = -1;
+    RUN(0, "resume parts");
+    same_files("runs/whole/last.safetensors", "runs/parts/last.safetensors");
+    same_files("runs/whole/best.safetensors", "runs/parts/best.safetensors");
+    same_logs("runs/whole/log.csv", "runs/parts/log.csv");
+}
+END_TEST
+
+START_TEST(resume_trains_longer)
+{
+    RUN(0, "train --run=long --epochs=9");
+    RUN(0, "train --run=short --epochs=4");
+    RUN(2, "resume short");
+    SAYS(err, "is finished");
+    RUN(0, "resume short --epochs=9");
+    SAYS(err, "going on after epoch 4");
+    same_logs("runs/long/log.csv", "runs/short/log.csv");
+}
+END_TEST
+
+START_TEST(train_stops_where_the_loss_is_not_finite)
+{
+    tiny_fail_at = 25;
+    RUN(5, "");
+    SAYS(err, "not finite in epoch 3, step 5");
+    tiny_fail_at = -1;
+    RUN(0, "resume");
+    SAYS(err, "epoch 6/6");
+}
+END_TEST
+
+/* --- what comes after --- */
+
+START_TEST(eval_knows_the_splits)
+{
+    RUN(0, "train --valid=30");
+    RUN(0, "eval");
+    SAYS(out, "test samples: 10");
+    RUN(0, "eval --split=valid"); /* as many as in training */
+    SAYS(out, "valid samples: 30");
+    RUN(0, "eval --split train --json");
+    SAYS(out, "{\"split\":\"train\",\"samples\":65,\"loss\":");
+    SAYS(out, "\"confusion\":[");
+    RUN(2, "eval --split=all");
+}
+END_TEST
+
+START_TEST(predict_names_classes)
+{
+    RUN(0, "");
+    write_file("in", "b,a\n-20,0\n110,1\n");
+    RUN(0, "predict");
+    SAYS(out, "class,probability,blue,\"green, dark\",red\n");
+    SAYS(out, "\n\"green, dark\",0.");
+    RUN(0, "predict --format=json");
+    SAYS(out, "{\"class\":\"red\",\"probability\":0.");
+    SAYS(out, ",\"probabilities\":{\"blue\":0.");
+    write_file("new.csv", "a\n1\n");
+    RUN(4, "predict new.csv");
+    SAYS(err, "the model wants b, which is not in the data");
+    RUN(0, "predict points.csv points.csv");
+}
+END_TEST
+
+START_TEST(info_shows_the_model)
+{
+    RUN(0, "info --plan");
+    SAYS(out, "hidden  dense(8)  8");
+    SAYS(out, "weights: 51 to train");
+    SAYS(out, "the plan");
+    RUN(0, "info --json");
+    SAYS(out, "\"weights\":51");
+    SAYS(out, "{\"name\":\"hidden.weight\",\"kind\":\"param\",\"shape\":[8,2]");
+}
+END_TEST
+
+START_TEST(check_gradients_tells_right_from_wrong)
+{
+    RUN(0, "check-gradients");
+    SAYS(out, "right");
+    tiny_sign = -1;
+    RUN(1, "check-gradients");
+    SAYS(err, "1 gradient of Tiny differs");
+}
+END_TEST
+
+START_TEST(bench_measures)
+{
+    RUN(0, "bench --seconds=0.05");
+    SAYS(out, "samples/s");
+}
+END_TEST
+
+START_TEST(help_names_every_setting)
+{
+    static const char *const words[] = {"--epochs=N", "[6, tiny.nn:19]", "optimizer", "sgd(lr = 0.05, momentum = 0.9)",
+                                        "--valid=N|P%", "[20%, tiny.nn:5]", "hidden", "check-gradients"};
+
+    RUN(0, "--help");
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        SAYS(out, words[i]);
+    RUN(0, "predict --help");
+    SAYS(out, "--format=NAME");
+}
+END_TEST
+
+/* --- mistakes --- */
+
+static const struct { const char *command; int status; const char *says; } mistakes[] = {
+    {"trian", 2, "did you mean 'train'?"},
+    {"--epoch=3", 2, "did you mean --epochs?"},
+    {"train --epochs", 2, "--epochs wants a value"},
+    {"train --epochs --lr=1", 2, "--epochs wants a value"},
+    {"train --epochs=few", 2, "--epochs wants a number, not 'few'"},
+    {"train --epochs=1.5", 2, "whole number"},
+    {"train --epochs=-1", 2, "whole number"},
+    {"train --lr=nan", 2, "--lr wants a number"},
+    {"train --epochs=1 --steps=1", 2, "give one of them"},
+    {"train --batch=16", 2, "Change line 18 of tiny.nn and compile again"},
+    {"train --optimizer=adam", 2, "optimizer is compiled in"},
+    {"train --hidden=16", 2, "nnc tiny.nn -D hidden=16"},
+    {"train --split=test", 2, "train has no --split"},
+    {"train -x", 2, "options begin with --"},
+    {"train file", 2, "train takes no file"},
+    {"train --valid=200%", 2, "more than 100%"},
+    {"train --valid=200", 2, "valid takes 200 samples, but there are only 95"},
+    {"train --valid=95", 2, "valid takes 95"},
+    {"train --data=none.csv", 4, "none.csv"},
+    {"train --data colours=none.csv", 2, "has no path colours"},
+    {"train --data points=none.csv", 4, "none.csv"},
+    {"train --data path=wrong.csv", 4, "tiny.nn:9: the model wants a, which is not in the data"},
+    {"train --data many.csv", 4, "label has 3 classes in the model, but 4 in the data"},
+    {"train --run=../x", 2, "plain name"},
+    {"train --threads=0", 2, "--threads wants"},
+    {"resume", 4, "there is no training of Tiny"},
+    {"resume nothing", 4, "there is no directory runs/nothing"},
+    {"eval", 4, "train first"},
+    {"eval --weights=points.csv", 4, "cannot use points.csv"},
+    {"eval --weights=empty", 4, "cannot use empty: it has 0 bytes"},
+    {"predict --weights=none", 4, "cannot open none: there is no such file in /"},
+    {"predict --format=xml", 2, "csv or json"},
+};
+
+START_TEST(mistakes_are_explained)
+{
+    write_file("wrong.csv", "x,y,label\n1,2,red\n3,4,blue\n");
+    write_file("many.csv", "a,b,label\n1,2,p\n3,4,q\n5,6,r\n7,8,s\n");
+    write_file("empty", "");
+    RUN(mistakes[_i].status, mistakes[_i].command);
+    SAYS(err, mistakes[_i].says);
+    ck_assert_msg(mistakes[_i].status != 2 || access("runs", F_OK) != 0, "a run is left behind");
+}
+END_TEST
+
+START_TEST(only_one_trains_in_a_run)
+{
+    int held;
+
+    RUN(0, "train --run=a");
+    held = open("runs/a", O_RDONLY | O_DIRECTORY);
+    ck_assert_int_eq(flock(held, LOCK_EX), 0);
+    RUN(4, "resume a --epochs=9");
+    SAYS(err, "another process is training in runs/a");
+    close(held);
+    write_file("runs/a/last.safetensors.tmp.123", "half");
+    RUN(0, "resume a --epochs=9");
+    ck_assert_msg(access("runs/a/last.safetensors.tmp.123", F_OK) != 0, "what was half written is left behind");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("trainer");
+    TCase *c = tcase_create("commands");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, train_writes_a_run);
+    tcase_add_test(c, train_never_overwrites);
+    tcase_add_test(c, train_gives_the_same_bits_for_the_same_seed);
+    tcase_add_test(c, train_counts_steps);
+    tcase_add_test(c, train_keeps_the_best_of_restarts);
+    tcase_add_test(c, train_starts_from_given_weights);
+    tcase_add_loop_test(c, train_stops, 0, COUNT(stop_rows));
+    tcase_add_test(c, train_accumulates);
+    tcase_add_loop_test(c, resume_ends_with_the_same_bits, 0, COUNT(signal_rows));
+    tcase_add_test(c, resume_trains_longer);
+    tcase_add_test(c, train_stops_where_the_loss_is_not_finite);
+    tcase_add_test(c, eval_knows_the_splits);
+    tcase_add_test(c, predict_names_classes);
+    tcase_add_test(c, info_shows_the_model);
+    tcase_add_test(c, check_gradients_tells_right_from_wrong);
+    tcase_add_test(c, bench_measures);
+    tcase_add_test(c, help_names_every_setting);
+    tcase_add_loop_test(c, mistakes_are_explained, 0, COUNT(mistakes));
+    tcase_add_test(c, only_one_trains_in_a_run);
+    suite_add_tcase(suite, c);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
