@@ -140,13 +140,15 @@ static bool *dependent_on(const Trial *t, const Tensor *x)
     return depends;
 }
 
-/* The slope of a surrogate in e is one of something that depends on the parameter. */
-static bool reads_surrogate(Expr *e, const bool *depends)
+static bool has_surrogate(Expr *e, unsigned walk)
 {
-    if (expr_is(e, OP_surrogate) && reads(e->args[1], depends, expr_walk()))
+    if (e->walk == walk)
+        return false;
+    e->walk = walk;
+    if (expr_is(e, OP_surrogate))
         return true;
     for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
-        if (reads_surrogate(e->args[i], depends))
+        if (has_surrogate(e->args[i], walk))
             return true;
     return false;
 }
@@ -157,9 +159,11 @@ static bool by_hand(const Trial *t, const bool *depends)
     for (int i = 0; i < t->graph->customs.n; i++)
         if (depends[t->graph->customs.at[i]->in->id])
             return true;
-    for (int i = 0; i < t->forward; i++)
-        if (reads_surrogate(t->graph->equations.at[i]->value, depends))
+    for (int i = 0; i < t->forward; i++) {
+        Expr *value = t->graph->equations.at[i]->value;
+        if (reads(value, depends, expr_walk()) && has_surrogate(value, expr_walk()))
             return true;
+    }
     return false;
 }
 
