@@ -252,19 +252,15 @@ static bool equal_equations(const Equation *p, const Equation *q)
     return alike(p, p->value, q, q->value, walk) && (!p->tail || alike(p, p->tail, q, q->tail, walk));
 }
 
-/* The equation equal to q that was met before, or NULL: then q is remembered. */
-static Equation *meet(Seen *seen, Equation *q)
+/* Where the equation equal to q is that was met before, or where q should be remembered. */
+static Equation **find(const Seen *seen, Equation *q)
 {
     unsigned h = hash_equation(q);
 
     for (;; h++) {
         Equation **slot = &seen->slot[h & (unsigned)(seen->room - 1)];
-        if (!*slot) {
-            *slot = q;
-            return NULL;
-        }
-        if (equal_equations(*slot, q))
-            return *slot;
+        if (!*slot || equal_equations(*slot, q))
+            return slot;
     }
 }
 
@@ -314,6 +310,71 @@ static void inline_copies(Graph *g, Equation *q, Equation *const *copies)
         q->tail = expr_inline(g->arena, q->tail, copies);
 }
 
+/* --- differences from something fixed --- */
+
+/* The sum over the indices in `condition` of 1 where it holds, as a scalar equation; NULL if it knows others than
+ * q's reduced ones. `rest` is the number of points of those it does not know. */
+static Equation *count_points(Graph *g, const Equation *q, Expr *condition, double *rest)
+{
+    Arena *a = g->arena;
+    Rename r = {0};
+    Index *own[MAX_BOX];
+    int outer = equation_outer(q);
+
+    *rest = 1;
+    for (int k = 0; k < q->nbox; k++) {
+        Index *i = q->box[k];
+        if (!expr_has_index(condition, i)) {
+            *rest *= k < outer ? 1 : (double)i->size;
+            continue;
+        }
+        if (k < outer)
+            return NULL;
+        own[r.nindex] = index_new(a, i->name, i->size);
+        own[r.nindex]->batch = i->batch;
+        r.from[r.nindex] = i;
+        r.to[r.nindex] = expr_index(a, own[r.nindex]);
+        r.nindex++;
+    }
+    Equation *n = NEW(a, Equation);
+    *n = (Equation){.how = EQ_SUM, .layer = q->layer, .where = q->where, .backward = q->backward};
+    n->out = graph_tensor(g, "points", ROLE_TEMP, 0, NULL);
+    n->out->where = q->where;
+    n->value = expr_op(a, "select", expr_place(a, condition, &r), expr_number(a, 1), expr_number(a, 0));
+    equation_set_box(n, r.nindex, own);
+    return n;
+}
+
+/* In a gradient the sum of (x - m) over real samples, where the sum of x is known already (batch norm: m is the
+ * mean): known sum - m * number of points, without another look at x. Returns the equation for that number. */
+static Equation *reuse_sum(Graph *g, Equation *q, const Seen *seen)
+{
+    Factors f = {.arena = g->arena, .q = q, .outer = equation_outer(q)};
+    Expr *e = q->value, *condition = NULL;
+    double rest;
+
+    if (!q->backward || q->how != EQ_SUM || q->tail || !subscripts_plain(q->at, q->out->rank, q->out->size))
+        return NULL;
+    if (expr_is(e, OP_select) && expr_is_number(e->args[2], 0)) {
+        condition = e->args[0];
+        e = e->args[1];
+    }
+    if (!condition || !expr_is(e, OP_sub) || !stays_same(&f, e->args[1]) || stays_same(&f, e->args[0]))
+        return NULL;
+    Equation probe = *q;
+    probe.value = expr_op(g->arena, "select", condition, e->args[0], expr_number(g->arena, 0));
+    const Equation *known = *find(seen, &probe);
+    Equation *n = known ? count_points(g, q, condition, &rest) : NULL;
+    if (!n)
+        return NULL;
+    Expr *points = expr_op(g->arena, "mul", expr_scalar(g->arena, n->out), expr_number(g->arena, rest), NULL);
+    points = expr_op(g->arena, "mul", e->args[1], points, NULL);
+    q->value = expr_op(g->arena, "sub", expr_load(g->arena, known->out, q->at, false), points, NULL);
+    q->how = EQ_MAP;
+    q->nbox = f.outer;
+    return n;
+}
+
 typedef struct Simplify {
     Graph *g;
     Equation **copies;     /* by tensor: what readers may read instead */
@@ -324,26 +385,41 @@ typedef struct Simplify {
 /* q is as simple as it gets: has it been computed already? */
 static void settle(Simplify *s, Equation *q)
 {
-    Equation *first;
-
     PUSH(s->g->arena, s->done, q);
-    if (is_copy(q))
+    if (is_copy(q)) {
         s->copies[q->out->id] = q;
-    else if ((first = meet(&s->seen, q))) {
-        Equation *copy = copy_of(s->g, q, first);
-        s->copies[q->out->id] = copy;
-        if (q->how != EQ_MAP)
-            *q = *copy; /* in case it is wanted */
+        return;
     }
+    Equation **slot = find(&s->seen, q);
+    if (!*slot) {
+        *slot = q;
+        return;
+    }
+    Equation *copy = copy_of(s->g, q, *slot);
+    s->copies[q->out->id] = copy;
+    if (q->how != EQ_MAP)
+        *q = *copy; /* in case it is wanted */
+}
+
+/* A reduction, perhaps in terms of sums that are known. */
+static void settle_sum(Simplify *s, Equation *q)
+{
+    Equation *points = reuse_sum(s->g, q, &s->seen);
+
+    if (points) {
+        settle(s, points);
+        inline_copies(s->g, q, s->copies);
+    }
+    settle(s, q);
 }
 
 void graph_simplify(Graph *g)
 {
     Arena *a = g->arena;
-    /* An equation makes at most one further tensor. */
-    Simplify s = {.g = g, .copies = NEW_ARRAY(a, Equation *, g->tensors.n + g->equations.n), .seen = {.room = 16}};
+    /* An equation makes at most two further tensors. */
+    Simplify s = {.g = g, .copies = NEW_ARRAY(a, Equation *, g->tensors.n + 2 * g->equations.n), .seen = {.room = 16}};
 
-    while (s.seen.room < 4 * g->equations.n)
+    while (s.seen.room < 6 * g->equations.n)
         s.seen.room *= 2;
     s.seen.slot = NEW_ARRAY(a, Equation *, s.seen.room);
     for (int i = 0; i < g->equations.n; i++) {
@@ -352,11 +428,11 @@ void graph_simplify(Graph *g)
         drop_single_indices(g, q);
         Equation *sum = take_factors_out(g, q);
         if (sum) {
-            settle(&s, sum);
+            settle_sum(&s, sum);
             inline_copies(g, q, s.copies);
         }
         reduction_to_map(a, q);
-        settle(&s, q);
+        settle_sum(&s, q);
     }
     g->equations.at = s.done.at;
     g->equations.n = s.done.n;

@@ -739,6 +739,14 @@ START_TEST(networks)
          "z[b,c,i] = s[c] * (y[b,c,i] - m[c]) / sqrt(v[c] + 0.01) + t[c]\n"
          "a[b,c,i] = max(z[b,c,i] + x[b,c,i], 0)\n"
          "loss = sum[b,c,i] (if b < count then a[b,c,i]^2 / count else 0)\n", false},
+        {"batch norm: sums that are known",
+         "param w[3,3]\nparam s[3]\ninput x[b,3,5]\nscalar count\n"
+         "y[b,o,i] = sum[c] w[o,c] * x[b,c,i]\n"
+         "t[c] = sum[b,i] (if b < count then y[b,c,i] else 0)\n"
+         "m[c] = t[c] / (count * 5)\n"
+         "u[c] = sum[b,i] (if b < count then (y[b,c,i] - m[c])^2 else 0)\n"
+         "z[b,c,i] = s[c] * (y[b,c,i] - m[c]) / sqrt(u[c] / (count * 5) + 0.01)\n"
+         "loss = sum[b,c,i] (if b < count then z[b,c,i]^3 / count else 0)\n", false},
         {"an embedding, tied",
          "param e[40,3]\ninput t[b,5] below 40\ninput u[b] below 40\n"
          "y[b,i,d] = e[t[b,i],d]\n"
