@@ -89,8 +89,12 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
 
     print_section(t, "vectors");
     paste(t, "runtime/nn_vec.h");
-    if (draws(plan))
+    if (draws(plan)) {
+        text_print(t, "\n#ifdef __clang__ /* not every model draws single numbers and vectors of them */\n"
+                      "#pragma clang diagnostic push\n#pragma clang diagnostic ignored \"-Wunused-function\"\n#endif\n");
         paste(t, "runtime/nn_random.h");
+        text_print(t, "\n#ifdef __clang__\n#pragma clang diagnostic pop\n#endif\n");
+    }
     if (!file_empty(p)) {
         print_file_prelude(t, p);
         paste(t, "runtime/nn_image.h");
