@@ -366,6 +366,11 @@ static Val field_for_port(Checker *c, Frame *f, Frame *body, const Node *port, V
     if (port_class(port, &classes, &subscript)) {
         if (!want_size(c, body, classes, eval(c, body, classes), &k))
             return val_error();
+        for (int i = 0; i < n; i++)
+            if (!want_size(c, body, sizes[i], eval(c, body, sizes[i]), &size[rank++]))
+                return val_error();
+    } else if (n > 0 && port_shape(c, body, port, size + extra) == n) {
+        rank = extra + n;
     } else if (first.kind == VAL_TENSOR) {
         rank = sample_rank(f, first.tensor);
         for (int i = 0; i < rank; i++)
@@ -591,7 +596,10 @@ Expr *apply_element(Checker *c, Frame *f, Elem *el, const LayerVal *l, int n, Ex
         return NULL;
     for (int i = 0; i < n; i++)
         frame_bind(c, body, ports->child[i]->text, val_expr(inputs[i]), ports->child[i]->span)->used = true;
-    return element_body(c, body, el, def);
+    Elem inner = *el; /* the caller's indices stay in scope, but their names are not the definition's */
+    for (int i = 0; i < inner.nindex; i++)
+        inner.index[i].name = "";
+    return element_body(c, body, &inner, def);
 }
 
 static Val apply_def(Checker *c, Frame *f, const LayerVal *l, int n, const Val *given, const Node *at)

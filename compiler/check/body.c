@@ -8,7 +8,7 @@ typedef struct Left {
     const char *name;
     const Node *const *subs;
     int nsubs;
-    bool sized; /* size[] holds the axes, from a port or the state itself */
+    bool sized; /* size[i] is that of the axis at subs[i], from the header or the state itself; 0 at `...` */
     int rank;
     int64_t size[MAX_RANK];
     Span sized_at;
@@ -24,21 +24,20 @@ static const Node *output_port(const Frame *f, const char *name)
     return NULL;
 }
 
-/* Sizes of `y[O, (H - K) // stride + 1]` in the header; false where it has none or leaves axes open. */
+/* Sizes of `y[O, (H - K) // stride + 1]` in the header, 0 for `...`; false where it has none. */
 static bool port_size(Checker *c, Frame *f, Left *l)
 {
     const Node *port = output_port(f, l->name), *list = port ? port->child[0] : NULL;
 
     if (!list)
         return false;
-    for (int i = 0; i < list->n; i++)
-        if (list->child[i]->kind == NODE_ELLIPSIS)
-            return false;
     if (list->n > MAX_RANK - 1)
         return false;
-    for (int i = 0; i < list->n; i++)
-        if (!want_size(c, f, list->child[i], eval(c, f, list->child[i]), &l->size[i]))
+    for (int i = 0; i < list->n; i++) {
+        l->size[i] = 0;
+        if (list->child[i]->kind != NODE_ELLIPSIS && !want_size(c, f, list->child[i], eval(c, f, list->child[i]), &l->size[i]))
             return false;
+    }
     l->rank = list->n;
     l->sized_at = port->span;
     return true;
@@ -54,7 +53,7 @@ static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node
             return true;
     if (size)
         range = *size;
-    if (find_range(c, f, right, name, &where, &found)) {
+    if (find_range(c, f, right, name, size != NULL, &where, &found)) {
         if (size && found != range) {
             Mark m = {where, arena_print(c->arena, "%lld here", (long long)found)};
             error_marks(at, &m, 1, "the index '%s' runs over %lld places here, but over %lld there", name, (long long)range, (long long)found);
@@ -92,6 +91,12 @@ static bool declare_inside(Checker *c, Frame *f, Elem *el, const Node *n, const 
     return true;
 }
 
+/* What the header says of the axis at subs[i], or NULL. */
+static const int64_t *left_size(const Left *l, int i)
+{
+    return l->sized && l->rank == l->nsubs && l->size[i] ? &l->size[i] : NULL;
+}
+
 static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const Node *right)
 {
     int rank;
@@ -107,15 +112,13 @@ static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const No
             elem_imply(c, el, rank, size);
         }
     }
-    if (l->sized && !el->implicit && l->rank != l->nsubs) {
+    if (l->sized && l->rank != l->nsubs && !el->implicit) {
         error_in(c, f, l->sized_at, "'%s' has %d ax%cs here, but %d subscript%s", l->name, l->rank, l->rank == 1 ? 'i' : 'e', l->nsubs, l->nsubs == 1 ? "" : "s");
         return false;
     }
-    bool sized = l->sized && (!el->implicit || l->rank == l->nsubs - 1 + el->nimplicit);
-    for (int i = 0, axis = 0; i < l->nsubs; i++, axis++) {
-        if (l->subs[i]->kind == NODE_ELLIPSIS)
-            axis += el->nimplicit - 1;
-        else if (l->subs[i]->kind == NODE_NAME && !declare(c, f, el, l->subs[i]->text, right, sized ? &l->size[axis] : NULL, l->subs[i]->span))
+    for (int i = 0; i < l->nsubs; i++) {
+        const int64_t *known = left_size(l, i);
+        if (l->subs[i]->kind == NODE_NAME && !declare(c, f, el, l->subs[i]->text, right, known, l->subs[i]->span))
             return false;
     }
     for (int i = 0; i < l->nsubs; i++)
@@ -147,13 +150,13 @@ static int left_axes(Checker *c, Frame *f, Elem *el, const Left *l, Expr **at, i
         }
         at[n] = e;
         size[n] = e->kind == EXPR_INDEX ? e->index->size : high + 1;
-        if (l->sized && l->rank == l->nsubs) {
-            if (high >= l->size[n]) {
-                error_in(c, f, l->subs[i]->span, "this subscript goes to %lld, but the axis has elements 0..%lld", (long long)high, (long long)l->size[n] - 1);
-                return -1;
-            }
-            size[n] = l->size[n];
+        const int64_t *known = left_size(l, i);
+        if (known && high >= *known) {
+            error_in(c, f, l->subs[i]->span, "this subscript goes to %lld, but the axis has elements 0..%lld", (long long)high, (long long)*known - 1);
+            return -1;
         }
+        if (known)
+            size[n] = *known;
         n++;
     }
     return n;
@@ -465,6 +468,9 @@ static void check_output(Checker *c, Frame *f, const Node *port, Val v)
 
     if (!same || !port->child[0] || !port_size(c, f, &l))
         return;
+    for (int i = 0; i < l.rank; i++)
+        if (!l.size[i])
+            return; /* '...' is whatever the right side made of it */
     same = l.rank == sample_rank(f, v.tensor);
     for (int i = 0; same && i < l.rank; i++)
         same = l.size[i] == sample_size(f, v.tensor)[i];

@@ -178,13 +178,14 @@ static bool shadows(const Node *reduce, const char *index)
     return false;
 }
 
-bool find_range(Checker *c, Frame *f, const Node *n, const char *index, Span *where, int64_t *size)
+/* padded: whether a padded read x?[...] counts; it may be wider than its tensor. */
+static bool range_in(Checker *c, Frame *f, const Node *n, const char *index, bool padded, Span *where, int64_t *size)
 {
     Tensor *t;
 
     if (n->kind == NODE_REDUCE && shadows(n, index))
         return false;
-    if (n->kind == NODE_SUBSCRIPT && base_tensor(c, f, n->child[0], &t)) {
+    if (n->kind == NODE_SUBSCRIPT && (padded || !n->flag) && base_tensor(c, f, n->child[0], &t)) {
         int rank = sample_rank(f, t);
         for (int i = 1, axis = 0; i < n->n; i++, axis++) {
             if (n->child[i]->kind == NODE_ELLIPSIS)
@@ -197,9 +198,14 @@ bool find_range(Checker *c, Frame *f, const Node *n, const char *index, Span *wh
         }
     }
     for (int i = 0; i < n->n; i++)
-        if (n->child[i] && find_range(c, f, n->child[i], index, where, size))
+        if (n->child[i] && range_in(c, f, n->child[i], index, padded, where, size))
             return true;
     return false;
+}
+
+bool find_range(Checker *c, Frame *f, const Node *n, const char *index, bool known, Span *where, int64_t *size)
+{
+    return range_in(c, f, n, index, false, where, size) || (!known && range_in(c, f, n, index, true, where, size));
 }
 
 bool find_ellipsis(Checker *c, Frame *f, const Node *n, int *rank, int64_t *size)

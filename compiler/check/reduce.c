@@ -29,7 +29,7 @@ static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body,
     Span where;
 
     if (!r->n || !r->child[0]) {
-        if (find_range(c, f, body, r->text, &where, size))
+        if (find_range(c, f, body, r->text, false, &where, size))
             return true;
         error_in(c, f, r->span, "nothing gives the index '%s' its range: it stands alone in no subscript", r->text);
         help("write its range: %s in N", r->text);

@@ -240,7 +240,9 @@ int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out);
 /* An elementwise body (fn, optimizer, schedule): its value with names bound to elements. */
 Expr *element_body(Checker *c, Frame *f, Elem *el, const Def *def);
 bool collect_shape(Checker *c, Frame *f, const Node *n, Elem *el);
-bool find_range(Checker *c, Frame *f, const Node *n, const char *index, Span *where, int64_t *size);
+/* The range of an index: the size of the axis where it stands alone. A padded read gives one only where nothing else
+ * does: with `known`, the header has given it. */
+bool find_range(Checker *c, Frame *f, const Node *n, const char *index, bool known, Span *where, int64_t *size);
 bool find_ellipsis(Checker *c, Frame *f, const Node *n, int *rank, int64_t *size);
 Val cached(Checker *c, Frame *f, const Node *n);
 /* A call or pipe that works element by element on its arguments; all others are tensors of their own. */
