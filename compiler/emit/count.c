@@ -68,21 +68,30 @@ static int64_t expr_operations(const Expr *e)
     return n;
 }
 
-int64_t layer_operations(const Program *p, const Layer *l)
+/* Of one sample. */
+static int64_t equation_operations(const Equation *q)
 {
-    int64_t n = 0;
+    int64_t points = 1, results = 1, n;
+
+    for (int j = 0; j < q->nbox; j++)
+        points *= q->box[j]->batch ? 1 : q->box[j]->size;
+    for (int j = q->out->batched; j < q->out->rank; j++)
+        results *= q->out->size[j];
+    n = points * (expr_operations(q->value) + (q->how != EQ_MAP));
+    return q->tail ? n + results * expr_operations(q->tail) : n;
+}
+
+/* Graphs have Layer objects of their own: the same layer has the same name. */
+int64_t *layer_operations(const Program *p)
+{
+    int64_t *n = NEW_ARRAY(p->arena, int64_t, p->layers.n + 1);
 
     for (int i = 0; p->predict && i < p->predict->equations.n; i++) {
         const Equation *q = p->predict->equations.at[i];
-        int64_t points = 1, results = 1;
-        if (q->backward || !layer_inside(q->layer, l))
-            continue;
-        for (int j = 0; j < q->nbox; j++)
-            points *= q->box[j]->batch ? 1 : q->box[j]->size;
-        for (int j = q->out->batched; j < q->out->rank; j++)
-            results *= q->out->size[j];
-        n += points * (expr_operations(q->value) + (q->how != EQ_MAP));
-        n += q->tail ? results * expr_operations(q->tail) : 0;
+        for (const Layer *l = q->layer; l; l = l->parent)
+            for (int k = 0; k < p->layers.n; k++)
+                if (strcmp(p->layers.at[k]->name, l->name) == 0)
+                    n[k] += equation_operations(q);
     }
     return n;
 }

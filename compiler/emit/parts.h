@@ -22,8 +22,8 @@ const char **output_names(const Program *p, int n, const Output *outputs);
 int64_t field_count(const Field *f); /* numbers of one sample */
 int64_t count_weights(const Program *p);
 int count_measured(const Program *p);
-int64_t layer_weights(const Program *p, const Layer *l);    /* of the layer and those inside it */
-int64_t layer_operations(const Program *p, const Layer *l); /* forward, one sample, likewise */
+int64_t layer_weights(const Program *p, const Layer *l); /* of the layer and those inside it */
+int64_t *layer_operations(const Program *p);             /* of each, with those inside: forward, one sample */
 /* The wanted tensors of prepare, as outputs. */
 const Output *prepared_outputs(const Program *p, int *n);
 const char *field_type(const Field *f); /* "float" or "int32_t" */

@@ -176,6 +176,7 @@ static void print_layers(Text *t, const Program *p)
     if (p->layers.n == 0)
         return;
     text_print(t, "/* name, call, rank, shape, weights, operations of one sample, depth, line */\nstatic const nn_layer layers[] = {\n");
+    const int64_t *operations = layer_operations(p);
     for (int i = 0; i < p->layers.n; i++) {
         const Layer *l = p->layers.at[i];
         int depth = 0, batched = l->out && l->out->batched ? 1 : 0;
@@ -187,7 +188,7 @@ static void print_layers(Text *t, const Program *p)
         c_string(t, l->call ? l->call : "");
         text_print(t, ", ");
         print_shape(t, l->out ? l->out->rank - batched : 0, l->out ? l->out->size + batched : NULL);
-        text_print(t, ", %lld, %lld, %d, %d},\n", (long long)layer_weights(p, l), (long long)layer_operations(p, l), depth,
+        text_print(t, ", %lld, %lld, %d, %d},\n", (long long)layer_weights(p, l), (long long)operations[i], depth,
                    span_line(l->where));
     }
     text_print(t, "};\n\n");
