@@ -68,30 +68,44 @@ static int64_t expr_operations(const Expr *e)
     return n;
 }
 
-/* Of one sample. */
-static int64_t equation_operations(const Equation *q)
+static const Layer *param_layer(const Program *p, const Expr *e)
 {
-    int64_t points = 1, results = 1, n;
-
-    for (int j = 0; j < q->nbox; j++)
-        points *= q->box[j]->batch ? 1 : q->box[j]->size;
-    for (int j = q->out->batched; j < q->out->rank; j++)
-        results *= q->out->size[j];
-    n = points * (expr_operations(q->value) + (q->how != EQ_MAP));
-    return q->tail ? n + results * expr_operations(q->tail) : n;
+    if (e->kind == EXPR_LOAD && e->tensor->role == ROLE_PARAM)
+        for (int i = 0; i < p->kept.n; i++)
+            if (strcmp(p->kept.at[i].name, e->tensor->name) == 0)
+                return p->kept.at[i].layer;
+    const Layer *l = NULL;
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs && !l; i++)
+        l = param_layer(p, e->args[i]);
+    return l;
 }
 
 /* Graphs have Layer objects of their own: the same layer has the same name. */
+static void add_operations(const Program *p, int64_t *n, const Layer *l, int64_t operations)
+{
+    for (; l; l = l->parent)
+        for (int k = 0; k < p->layers.n; k++)
+            if (strcmp(p->layers.at[k]->name, l->name) == 0)
+                n[k] += operations;
+}
+
+/* After fusion an equation may hold several layers: dense in its sum, tanh in its tail. The sum belongs to the layer whose
+ * parameter it reads. */
 int64_t *layer_operations(const Program *p)
 {
     int64_t *n = NEW_ARRAY(p->arena, int64_t, p->layers.n + 1);
 
     for (int i = 0; p->predict && i < p->predict->equations.n; i++) {
         const Equation *q = p->predict->equations.at[i];
-        for (const Layer *l = q->layer; l; l = l->parent)
-            for (int k = 0; k < p->layers.n; k++)
-                if (strcmp(p->layers.at[k]->name, l->name) == 0)
-                    n[k] += equation_operations(q);
+        const Layer *l = q->how == EQ_MAP ? NULL : param_layer(p, q->value);
+        int64_t points = 1, results = 1;
+        for (int j = 0; j < q->nbox; j++)
+            points *= q->box[j]->batch ? 1 : q->box[j]->size;
+        for (int j = q->out->batched; j < q->out->rank; j++)
+            results *= q->out->size[j];
+        add_operations(p, n, l ? l : q->layer, points * (expr_operations(q->value) + (q->how != EQ_MAP)));
+        if (q->tail)
+            add_operations(p, n, q->layer, results * expr_operations(q->tail));
     }
     return n;
 }
