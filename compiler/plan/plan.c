@@ -63,7 +63,7 @@ static void work_make(Arena *a, Work *w, Loops *loops)
     for (int i = 0; i < loops->storages.n; i++) {
         const Storage *s = loops->storages.at[i];
         w->buffer[s->id] = -1;
-        if (s->kind != STORAGE_WORK)
+        if (s->kind != STORAGE_WORK || s->first == INT_MAX) /* no kernel touches it: its value is written in place */
             continue;
         w->buffer[s->id] = w->n;
         w->buffers[w->n++] = (Buffer){.name = s->name,
