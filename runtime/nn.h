@@ -95,7 +95,7 @@ enum {
     NN_TOTAL,           /* samples of the whole update: the loss is divided by it */
     NN_LAST,            /* 1: this call ends the update; 0: it only accumulates */
     NN_STEPS,           /* updates done; inside step: counted from 1 */
-    NN_EPOCH,           /* epochs done: 0 in the first */
+    NN_EPOCH,           /* counted from 1 */
     NN_STEPS_PER_EPOCH,
     NN_TOTAL_STEPS,
     NN_BASE_LR,

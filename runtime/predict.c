@@ -9,9 +9,8 @@
 typedef struct Prediction {
     Trainer *t;
     float **outputs; /* a batch of each */
-    JsonDocument *names;
-    const char **classes; /* of the first output, where it is probabilities */
-    int nclasses;
+    const char **classes; /* of the first output, where it is probabilities; NULL: their names are their numbers */
+    int nclasses, nnames;
     bool json;
     Text line;
 } Prediction;
@@ -95,27 +94,15 @@ static bool is_single(const Prediction *q) { return output_size(&q->t->p->output
 static bool name_classes(Prediction *q, Fault *f)
 {
     const nn_program *p = q->t->p;
-    const char *note = nn_safetensors_note(&q->t->checkpoint.st, "classes");
-    int i = 0;
 
-    if (p->noutputs == 0 || !p->outputs[0].probabilities)
-        return true;
-    q->nclasses = is_single(q) ? 2 : (int)output_size(&p->outputs[0]);
-    q->classes = nn_new(f, "the names of the classes", (size_t)q->nclasses, sizeof *q->classes);
-    if (q->classes == NULL || note == NULL)
-        return q->classes != NULL;
-    q->names = nn_json_parse(note, strlen(note), f);
-    if (q->names == NULL)
-        return false;
-    for (const Json *j = nn_json_root(q->names)->first; j != NULL && i < q->nclasses; j = j->next)
-        if (j->kind == JSON_TEXT)
-            q->classes[i++] = j->text;
-    return true;
+    if (p->noutputs > 0 && p->outputs[0].probabilities)
+        q->nclasses = is_single(q) ? 2 : (int)output_size(&p->outputs[0]);
+    return nn_trainer_classes(q->t, &q->classes, &q->nnames, f);
 }
 
 static const char *class_name(const Prediction *q, int i, char number[16])
 {
-    if (q->classes[i] != NULL)
+    if (i < q->nnames)
         return q->classes[i];
     snprintf(number, 16, "%d", i);
     return number;
@@ -314,8 +301,6 @@ bool nn_predict(Trainer *t, Fault *f)
     for (int i = 0; q.outputs != NULL && i < t->p->noutputs; i++)
         free(q.outputs[i]);
     free(q.outputs);
-    free(q.classes);
-    nn_json_free(q.names);
     nn_text_free(&q.line);
     return fine;
 }

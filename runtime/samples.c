@@ -270,6 +270,7 @@ void nn_samples_close(Samples *samples)
     free(samples->fields);
     free(samples->columns);
     free(samples->row);
+    free(samples->classes);
     free(samples->shuffled);
     nn_data_split_free(&samples->split);
     nn_data_free(&samples->data);
@@ -308,6 +309,12 @@ static void fill_one(const nn_field *field, const Samples *s, int column, int64_
         nn_data_floats(&s->data, column, sample, row);
 }
 
+static void renumber(const Samples *s, int32_t *classes, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        classes[i] = s->classes[classes[i]];
+}
+
 void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
 {
     for (int i = 0; i < p->nfields; i++) {
@@ -317,13 +324,37 @@ void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which
         for (int b = 0; b < n && samples->columns[i] != -1; b++)
             fill_one(field, samples, samples->columns[i], which != NULL ? which[b] : first + b,
                      (char *)samples->fields[i] + b * bytes);
+        if (samples->classes != NULL && i == samples->named)
+            renumber(samples, samples->fields[i], bytes / (int64_t)sizeof(int32_t) * n);
     }
 }
 
-const Column *nn_samples_label(const nn_program *p, const Samples *samples)
+int nn_samples_label(const nn_program *p, const Samples *samples)
 {
     for (int i = 0; i < p->nfields; i++)
         if (p->fields[i].label && p->fields[i].classes > 0 && samples->columns[i] >= 0)
-            return &samples->data.columns[samples->columns[i]];
-    return NULL;
+            return i;
+    return -1;
+}
+
+bool nn_samples_rename(const nn_program *p, Samples *samples, const char *const *names, int n, Fault *f)
+{
+    int field = nn_samples_label(p, samples);
+    const Column *label = field >= 0 ? &samples->data.columns[samples->columns[field]] : NULL;
+
+    if (label == NULL || label->class_names == NULL)
+        return true;
+    samples->classes = nn_new(f, "the classes", (size_t)label->classes, sizeof *samples->classes);
+    samples->named = field;
+    for (int i = 0; i < label->classes && samples->classes != NULL; i++) {
+        int known = 0;
+
+        while (known < n && strcmp(names[known], label->class_names[i]) != 0)
+            known++;
+        if (known == n || known >= p->fields[field].classes)
+            return nn_fail(f, EXIT_FILE, "the data (%s) has the class '%.100s', which the model was not trained on",
+                           samples->data.origin, label->class_names[i]);
+        samples->classes[i] = known;
+    }
+    return samples->classes != NULL;
 }

@@ -15,6 +15,8 @@ typedef struct Samples {
     int *row, nrow;    /* columns of numbers that make up the only input, in order */
     void **fields;     /* one batch of each; NULL for a label that is not there */
     int nfields;
+    int32_t *classes;  /* of the data -> of the model, for the label that names classes; NULL: they are the same */
+    int named;         /* the field that they belong to */
 } Samples;
 
 /* Opens the data section's source, or what --data puts in its place, binds its columns to the fields of the program
@@ -33,7 +35,11 @@ void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch);
 /* Fills samples->fields with the samples which[0..n-1]; which NULL: first, first + 1, ... */
 void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n);
 
-/* The label that names classes, or NULL: its class names come from the data. */
-const Column *nn_samples_label(const nn_program *p, const Samples *samples);
+/* The field of the label that names classes, or -1: its class names come from the data. */
+int nn_samples_label(const nn_program *p, const Samples *samples);
+
+/* The model was trained on classes of these names: where the data numbers the same names otherwise, it is renumbered.
+ * A name that the model does not know is a fault. */
+bool nn_samples_rename(const nn_program *p, Samples *samples, const char *const *names, int n, Fault *f);
 
 #endif

@@ -27,9 +27,15 @@ static void put_settings(Text *t, const nn_setting *settings, int n)
 
 static void put_class_names(const Trainer *t, Text *to)
 {
-    const Column *label = nn_samples_label(t->p, &t->samples);
+    int field = nn_samples_label(t->p, &t->samples);
+    const Column *label = field >= 0 ? &t->samples.data.columns[t->samples.columns[field]] : NULL;
+    const char *trained = nn_safetensors_note(&t->checkpoint.st, "classes");
     char number[16];
 
+    if (trained != NULL && strlen(trained) > 2) { /* a resumed training keeps its classes */
+        nn_text_add(to, trained + 1, strlen(trained) - 2);
+        return;
+    }
     if (label == NULL || label->classes == 0)
         return;
     for (int i = 0; i < label->classes; i++) {

@@ -255,7 +255,9 @@ const char *nn_duration_text(char to[32], double seconds)
 {
     int s = seconds < 1e8 ? (int)(seconds + 0.5) : 100000000;
 
-    if (seconds < 9.95)
+    if (seconds < 0.0995)
+        snprintf(to, 32, "%.0f ms", 1000 * seconds);
+    else if (seconds < 9.95)
         snprintf(to, 32, "%.1f s", seconds);
     else if (s < 60)
         snprintf(to, 32, "%d s", s);

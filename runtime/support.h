@@ -63,7 +63,7 @@ bool nn_shape_equal(int rank, const int64_t *shape, int other_rank, const int64_
 const char *nn_nearest(const char *word, const char *const *words, int n);
 
 double nn_seconds(void); /* a clock that never goes back */
-/* "0.8 s", "4:05", "1:02:03". */
+/* "20 ms", "0.8 s", "4:05", "1:02:03". */
 const char *nn_duration_text(char to[32], double seconds);
 /* "61,706". */
 const char *nn_count_text(char to[32], int64_t n);

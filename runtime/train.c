@@ -21,7 +21,7 @@ typedef struct Training {
     Saver saver;
     int64_t update_samples, steps_per_epoch, total_steps;
     double valid[NN_MAX_METRICS];
-    double epoch_start, part_start; /* on the clock on the wall */
+    double epoch_start, part_start; /* of what has not been counted yet */
     Text line;                      /* of the log, and for the user */
 } Training;
 
@@ -301,7 +301,7 @@ static bool train_epoch(Training *r, Fault *f)
     int64_t limit = t->settings.steps > 0 ? t->settings.steps : INT64_MAX;
     int status;
 
-    t->scalars[NN_EPOCH] = (double)r->clock.epoch;
+    t->scalars[NN_EPOCH] = (double)(r->clock.epoch + 1);
     t->scalars[NN_VALID_LOSS] = r->clock.valid_loss;
     nn_samples_shuffle(&t->samples, t->settings.seed + (uint64_t)r->clock.restart, r->clock.epoch);
     if (r->clock.step == 0 && (status = t->p->reset(t->ctx)) != NN_OK)
@@ -385,7 +385,6 @@ static bool start_restart(Training *r, int64_t restart, Fault *f)
 static bool run_restart(Training *r, Fault *f)
 {
     while (nn_clock_over(&r->clock, &r->t->settings) == NULL) {
-        r->epoch_start = nn_seconds();
         if (!run_epoch(r, f) || !nn_saver_save(&r->saver, r->t, &r->clock, false, f))
             return false;
         if (signalled != 0)
@@ -456,6 +455,7 @@ static bool run_all(Training *r, Fault *f)
         return false;
     nn_show_start(r->t, &r->clock, r->total_steps);
     catch_signals();
+    r->epoch_start = nn_seconds();
     for (;;) {
         if (!run_restart(r, f))
             return false;

@@ -70,15 +70,44 @@ void nn_trainer_end(Trainer *t)
     nn_checkpoint_close(&t->checkpoint);
     nn_run_close(&t->run);
     nn_json_free(t->recalled);
+    nn_json_free(t->classes);
+    free(t->class_names);
     free(t->measured);
     free(t->sources);
     free(t->scratch);
     free(t->ctx);
 }
 
+bool nn_trainer_classes(Trainer *t, const char ***names, int *n, Fault *f)
+{
+    const char *note = nn_safetensors_note(&t->checkpoint.st, "classes");
+
+    *n = 0;
+    *names = NULL;
+    if (note == NULL)
+        return true;
+    if (t->classes == NULL) {
+        t->classes = nn_json_parse(note, strlen(note), f);
+        if (t->classes == NULL || nn_json_root(t->classes)->kind != JSON_LIST)
+            return nn_fail(f, EXIT_FILE, "%s: its list of classes makes no sense", t->path);
+        t->class_names = nn_new(f, "the classes", (size_t)nn_json_root(t->classes)->count, sizeof *t->class_names);
+        if (t->class_names == NULL)
+            return false;
+    }
+    for (const Json *j = nn_json_root(t->classes)->first; j != NULL; j = j->next)
+        t->class_names[(*n)++] = j->kind == JSON_TEXT ? j->text : "";
+    *names = t->class_names;
+    return true;
+}
+
 bool nn_trainer_open_data(Trainer *t, Fault *f)
 {
-    return nn_samples_open(t->p, &t->options, &t->settings, &t->samples, f);
+    const char **names;
+    int n;
+
+    if (!nn_samples_open(t->p, &t->options, &t->settings, &t->samples, f) || !nn_trainer_classes(t, &names, &n, f))
+        return false;
+    return names == NULL || nn_samples_rename(t->p, &t->samples, names, n, f);
 }
 
 /* --- measured states --- */

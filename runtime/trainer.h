@@ -23,6 +23,8 @@ typedef struct Trainer {
     StSource *sources; /* room for saving */
     Checkpoint checkpoint; /* the one that was loaded */
     JsonDocument *recalled; /* holds the options that the checkpoint remembers */
+    JsonDocument *classes;  /* and the names of its classes */
+    const char **class_names;
     char path[NN_FILE_PATH]; /* of the checkpoint */
     Run run;
     Display display;
@@ -32,7 +34,7 @@ typedef struct Trainer {
 bool nn_trainer_start(Trainer *t, Fault *f);
 void nn_trainer_end(Trainer *t);
 
-/* Opens the data, as the options and settings say. */
+/* Opens the data, as the options and settings say; its classes are numbered as those of the loaded checkpoint. */
 bool nn_trainer_open_data(Trainer *t, Fault *f);
 
 /* init, and the measured states from the training split (counted once, then remembered). */
@@ -42,6 +44,10 @@ bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f);
  * training was given become those of this session, where the command line says nothing else. */
 bool nn_trainer_load(Trainer *t, const char *run, Fault *f);
 bool nn_trainer_recall(Trainer *t, const Checkpoint *c, Fault *f);
+
+/* The names of the classes that the loaded checkpoint speaks of; *names is NULL where it names none. The strings live
+ * as long as the trainer. */
+bool nn_trainer_classes(Trainer *t, const char ***names, int *n, Fault *f);
 
 /* Turns a status of init, step ... into a fault. */
 bool nn_trainer_fail(const Trainer *t, int status, const char *what, Fault *f);

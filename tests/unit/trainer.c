@@ -365,6 +365,22 @@ START_TEST(eval_knows_the_splits)
 }
 END_TEST
 
+/* The numbers of classes come from their order in a file; the model knows them by name. */
+START_TEST(eval_knows_classes_by_name)
+{
+    char whole[300];
+
+    RUN(0, "train --valid=0 --test=0");
+    write_file("few.csv", "a,b,label\n-1,0,red\n0.1,2,red\n2,0,blue\n2,4,blue\n");
+    RUN(0, "eval --split=train --data few.csv --json");
+    snprintf(whole, sizeof whole, "%.299s", out);
+    SAYS(whole, "\"confusion\":[2,0,0,0,0,0,0,0,2]}");
+    write_file("new.csv", "a,b,label\n-1,0,red\n0.1,2,pink\n");
+    RUN(4, "eval --split=train --data new.csv");
+    SAYS(err, "the class 'pink', which the model was not trained on");
+}
+END_TEST
+
 START_TEST(predict_names_classes)
 {
     RUN(0, "");
@@ -509,6 +525,7 @@ int main(void)
     tcase_add_test(c, resume_trains_longer);
     tcase_add_test(c, train_stops_where_the_loss_is_not_finite);
     tcase_add_test(c, eval_knows_the_splits);
+    tcase_add_test(c, eval_knows_classes_by_name);
     tcase_add_test(c, predict_names_classes);
     tcase_add_test(c, info_shows_the_model);
     tcase_add_test(c, check_gradients_tells_right_from_wrong);
