@@ -7,8 +7,9 @@
  * Without one (NN_FUSED is 0) nn_fma is a multiplication and an addition: another numeric profile, results differ in the
  * last places. Nothing here calls libm or branches on values, but sin, cos and tan do for |x| > 100000.
  *
- * Largest errors over all floats, in units in the last place: about 1; 1.5 to 2.5 for log1p, tanh, sigmoid, sin, cos
- * and tan. tests/numeric/vec_all.c measures and bounds them, tests/numeric/minimax.py derives the polynomials.
+ * Largest errors over all floats, in units in the last place: 0.6 pow; 1 exp log log1p; 1.1 erf; 1.3 tanh; 1.4 atan;
+ * 1.5 expm1; 1.6 sin cos; 2.5 sigmoid; 3 tan. tests/numeric/vec_all.c measures and bounds them,
+ * tests/numeric/minimax.py derives the polynomials. Without fused multiply-add they are larger.
  * NaN gives NaN; infinities and denormals are treated exactly; odd functions keep the sign of zero. */
 #ifndef NN_VEC_H
 #define NN_VEC_H
@@ -27,10 +28,8 @@
 #define NN_FUSED 0
 #endif
 
-/* Vectors wider than the processor's are passed between inlined functions only: no ABI is at stake. */
-#if defined __GNUC__ && !defined __clang__
+/* Vectors wider than the processor's are passed between functions of one file only: no ABI is at stake. */
 #pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 
 enum { NN_LANES = 16 };
 
@@ -311,67 +310,82 @@ NN_INLINE float nn_hmin(nn_v a) { return -nn_hmax(-a); }
 
 /* ---- exp and its kin ---- */
 
-/* p * 2^k for whole k from -280 to 254, rounded once when it leaves the normal numbers. */
-NN_INLINE nn_v nn_scale(nn_v p, nn_v k)
+/* x = k ln 2 + r with k whole and |r| < 0.347, for |x| < 2^21. */
+typedef struct nn_reduced {
+    nn_v r, k;
+    nn_u bits; /* the low ones count k in two's complement: adding 1.5 * 2^23 leaves no room for a fraction */
+} nn_reduced;
+
+NN_INLINE nn_reduced nn_reduce_exp(nn_v x)
+{
+    nn_v z = nn_fma(x, nn_set(0x1.715476p+0f), nn_set(0x1.8p23f));
+    nn_reduced e;
+    e.bits = (nn_u)z;
+    e.k = z - 0x1.8p23f;
+    e.r = nn_fma(e.k, nn_set(-0x1.62e4p-1f), x); /* exact: the constant has 15 bits */
+    e.r = nn_fma(e.k, nn_set(-0x1.7f7d1cp-20f), e.r);
+    return e;
+}
+
+/* Polynomials are evaluated by pairs (Estrin): more multiplications than Horner's way, but half as long a wait.
+ * c0 + c1 x, and four and eight coefficients. */
+NN_INLINE nn_v nn_poly2(nn_v x, float c0, float c1) { return nn_fma(x, nn_set(c1), nn_set(c0)); }
+NN_INLINE nn_v nn_poly4(nn_v x, nn_v x2, float c0, float c1, float c2, float c3)
+{
+    return nn_fma(nn_poly2(x, c2, c3), x2, nn_poly2(x, c0, c1));
+}
+
+/* exp(r) = 1 + r + r^2 q */
+NN_INLINE nn_v nn_exp_tail(nn_v r)
+{
+    nn_v r2 = r * r, q = nn_poly4(r, r2, 0x1.5554f8p-5f, 0x1.1112d8p-7f, 0x1.6d3a4ap-10f, 0x1.9e7380p-13f);
+    return nn_fma(q, r2, nn_poly2(r, 0x1.000000p-1f, 0x1.555554p-3f));
+}
+
+/* 2^(k + more), a normal number: shifting leaves of the bits what belongs into an exponent. */
+NN_INLINE nn_v nn_power_of_two(nn_reduced e, int more) { return (nn_v)((e.bits << 23) + ((uint32_t)(127 + more) << 23)); }
+
+/* p * 2^k for k from -252 to 254, rounded once where that is no normal number. */
+NN_INLINE nn_v nn_scale(nn_v p, nn_reduced e)
 {
 #if defined __AVX512F__
-    return (nn_v)_mm512_scalef_ps((__m512)p, (__m512)k);
+    return (nn_v)_mm512_scalef_ps((__m512)p, (__m512)e.k);
 #else
-    nn_i n = nn_int(nn_select(k == k, k, nn_set(0)));
-    nn_i half = n >> 1;
-    nn_v low = (nn_v)((half + 127) << 23), high = (nn_v)((n - half + 127) << 23);
+    nn_i k = (nn_i)(e.bits - 0x4b400000u), half = k >> 1;
+    nn_v low = (nn_v)(((nn_u)half + 127) << 23), high = (nn_v)(((nn_u)(k - half) + 127) << 23);
     return p * low * high;
 #endif
 }
 
-/* To the nearest whole number, halves to even, |x| < 2^22: the sum has no room for a fraction. */
-NN_INLINE nn_v nn_nearest(nn_v x) { return (x + 12582912.0f) - 12582912.0f; }
-
-/* x = k ln 2 + r, |r| < 0.347; gives exp(r) - 1 and k. */
-NN_INLINE nn_v nn_exp_reduced(nn_v x, nn_v *k)
-{
-    nn_v n = nn_nearest(x * 0x1.715476p+0f);
-    nn_v r = nn_fma(n, nn_set(-0x1.62e4p-1f), x); /* exact: the constant has 15 bits */
-    r = nn_fma(n, nn_set(-0x1.7f7d1cp-20f), r);
-    nn_v q = nn_set(0x1.9e7380p-13f);
-    q = nn_fma(q, r, nn_set(0x1.6d3a4ap-10f));
-    q = nn_fma(q, r, nn_set(0x1.1112d8p-7f));
-    q = nn_fma(q, r, nn_set(0x1.5554f8p-5f));
-    q = nn_fma(q, r, nn_set(0x1.555554p-3f));
-    q = nn_fma(q, r, nn_set(0x1.000000p-1f));
-    *k = n;
-    return nn_fma(r * r, q, r);
-}
-
 NN_INLINE nn_v nn_exp(nn_v x)
 {
-    nn_v k, p;
-    x = nn_max(nn_min(x, nn_set(89.0f)), nn_set(-104.0f)); /* beyond, the result is inf or 0 anyway */
-    p = nn_exp_reduced(x, &k);
-    return nn_scale(p + 1.0f, k);
+    nn_reduced e = nn_reduce_exp(nn_max(nn_min(x, nn_set(89.0f)), nn_set(-104.0f))); /* beyond: inf, 0 */
+    nn_v high = e.r + 1.0f, low = e.r - (high - 1.0f); /* their sum is 1 + r exactly */
+    return nn_scale(high + nn_fma(e.r * e.r, nn_exp_tail(e.r), low), e);
 }
-
-/* 2^k from its exponent bits, -126 <= k <= 127. */
-NN_INLINE nn_v nn_power_of_two(nn_v k) { return (nn_v)((nn_int(nn_select(k == k, k, nn_set(0))) + 127) << 23); }
 
 NN_INLINE nn_v nn_expm1(nn_v x)
 {
-    nn_v k, p, half, r;
-    nn_v y = nn_max(nn_min(x, nn_set(89.0f)), nn_set(-30.0f));
-    p = nn_exp_reduced(y, &k);
-    half = nn_power_of_two(k - 1.0f); /* k = 128 must not overflow yet */
-    r = nn_fma(half, p, half - 0.5f);
-    return nn_select(nn_abs(x) < 0x1p-25f, x, r + r);
+    nn_reduced e = nn_reduce_exp(nn_max(nn_min(x, nn_set(89.0f)), nn_set(-30.0f)));
+    nn_v p = nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r);
+    nn_v half = nn_power_of_two(e, -1); /* k = 128 must not overflow yet */
+    nn_v y = nn_fma(half, p, half - 0.5f);
+    return nn_select(nn_abs(x) < 0x1p-25f, x, y + y);
 }
 
-/* (e - 1) / (e + 1), e = exp(2 |x|). */
+/* Up to 0.6: x + x^3 p(x^2); beyond: 1 - 2 / (exp(2 x) + 1). */
 NN_INLINE nn_v nn_tanh(nn_v x)
 {
-    nn_v k, p, s;
-    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)); /* beyond, it rounds to 1 */
-    p = nn_exp_reduced(a + a, &k);
-    s = nn_power_of_two(k);
-    return nn_copysign(nn_fma(s, p, s - 1.0f) / nn_fma(s, p, s + 1.0f), x);
+    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)), s = a * a, s2, p, q; /* beyond, it rounds to 1 */
+    nn_reduced e = nn_reduce_exp(a + a);
+    nn_v power = nn_power_of_two(e, 0);
+    q = nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r);
+    q = 1.0f - 2.0f / nn_fma(power, q, power + 1.0f);
+    s2 = s * s;
+    p = nn_fma(nn_set(-0x1.8287760p-8f), s2, nn_poly2(s, -0x1.b89abap-5f, 0x1.54c3c2p-6f));
+    p = nn_fma(p, s2, nn_poly2(s, -0x1.55553ep-2f, 0x1.1109bep-3f));
+    p = nn_fma(p, s * a, a);
+    return nn_copysign(nn_select(a < 0.6f, p, q), x);
 }
 
 /* e / (1 + e) left of 0 and 1 / (1 + e) right of it, e = exp(-|x|): small results keep their digits. */
@@ -383,24 +397,19 @@ NN_INLINE nn_v nn_sigmoid(nn_v x)
 
 /* ---- logarithms ---- */
 
-/* e ln 2 + log(1 + f), sqrt(1/2) <= 1 + f < sqrt(2). */
+/* e ln 2 + log(1 + f), 0.75 <= 1 + f < 1.5. */
 NN_INLINE nn_v nn_log_reduced(nn_v f, nn_v e)
 {
-    nn_v q = nn_set(-0x1.38c9cap-4f), s = f * f, y;
-    q = nn_fma(q, f, nn_set(0x1.055ec2p-3f));
-    q = nn_fma(q, f, nn_set(-0x1.0d8242p-3f));
-    q = nn_fma(q, f, nn_set(0x1.22d92ep-3f));
-    q = nn_fma(q, f, nn_set(-0x1.54728ap-3f));
-    q = nn_fma(q, f, nn_set(0x1.99a01cp-3f));
-    q = nn_fma(q, f, nn_set(-0x1.000226p-2f));
-    q = nn_fma(q, f, nn_set(0x1.555554p-2f));
+    nn_v s = f * f, y;
+    nn_v q = nn_poly4(f, s, 0x1.288234p-3f, -0x1.0d9cfap-3f, 0x1.acf8c4p-4f, -0x1.71de38p-5f);
+    q = nn_fma(q, s * s, nn_poly4(f, s, 0x1.5555a4p-2f, -0x1.000048p-2f, 0x1.996982p-3f, -0x1.54ed9ep-3f));
     y = nn_fma(q, f, nn_set(-0.5f));
     y = nn_fma(y, s, e * 0x1.7f7d1cp-20f);
     return nn_fma(e, nn_set(0x1.62e4p-1f), f + y);
 }
 
-/* Whole e with x / 2^e in [sqrt(1/2), sqrt(2)), for normal x > 0. */
-NN_INLINE nn_i nn_exponent(nn_v x) { return (nn_i)((nn_u)x - 0x3f3504f3u) >> 23; }
+/* Whole e with x / 2^e in [0.75, 1.5), for normal x > 0. */
+NN_INLINE nn_i nn_exponent(nn_v x) { return (nn_i)((nn_u)x - 0x3f400000u) >> 23; }
 
 /* What the logarithm of u is where the formula does not say. */
 NN_INLINE nn_v nn_log_edges(nn_v u, nn_v r)
@@ -411,11 +420,18 @@ NN_INLINE nn_v nn_log_edges(nn_v u, nn_v r)
 
 NN_INLINE nn_v nn_log(nn_v x)
 {
+#if defined __AVX512F__
+    /* the same numbers: 0 and inf give e = -inf and inf, a negative x gives f = NaN */
+    __m512 m = _mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
+    __m512 e = _mm512_sub_ps(_mm512_getexp_ps((__m512)x), _mm512_getexp_ps(m));
+    return nn_log_reduced((nn_v)m - 1.0f, (nn_v)e);
+#else
     nn_m small = x < 0x1p-126f;
     nn_v y = nn_select(small, x * 0x1p23f, x);
     nn_i e = nn_exponent(y);
     nn_v m = (nn_v)((nn_u)y - ((nn_u)e << 23));
     return nn_log_edges(x, nn_log_reduced(m - 1.0f, nn_float(e - (small & 23))));
+#endif
 }
 
 NN_INLINE nn_v nn_log1p(nn_v x)
@@ -433,7 +449,8 @@ NN_INLINE nn_v nn_log1p(nn_v x)
 NN_LOCAL nn_v nn_erf(nn_v x)
 {
     nn_v a = nn_min(nn_abs(x), nn_set(3.95f)), s = a * a; /* beyond, it rounds to 1 */
-    nn_v p = nn_set(0x1.4d2864p-14f), q = nn_set(0x1.8d027ep-21f), k, e;
+    nn_v p = nn_set(0x1.4d2864p-14f), q = nn_set(0x1.8d027ep-21f), power;
+    nn_reduced e;
 
     /* up to 0.9: a + a p(a^2) */
     p = nn_fma(p, s, nn_set(-0x1.a583bcp-11f));
@@ -453,9 +470,9 @@ NN_LOCAL nn_v nn_erf(nn_v x)
     q = nn_fma(q, a, nn_set(0x1.446f8ap-1f));
     q = nn_fma(q, a, nn_set(0x1.211f2ap+0f));
     q = nn_fma(q, a, nn_set(-0x1.3bdb74p-13f));
-    e = nn_exp_reduced(-q, &k);
-    k = nn_power_of_two(k);
-    q = 1.0f - nn_fma(k, e, k);
+    e = nn_reduce_exp(-q);
+    power = nn_power_of_two(e, 0);
+    q = 1.0f - nn_fma(power, nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r), power);
     return nn_copysign(nn_select(a < 0.9f, p, q), x);
 }
 
@@ -498,7 +515,7 @@ NN_LOCAL float nn_reduce_far(float x, int32_t *quadrant)
 NN_INLINE nn_v nn_reduce(nn_v x, nn_i *quadrant)
 {
     nn_m far = nn_not(nn_abs(x) <= (NN_FUSED ? 100000.0f : 8192.0f));
-    nn_v y = nn_select(far, nn_set(0), x), k = nn_nearest(y * 0x1.45f306p-1f), r;
+    nn_v y = nn_select(far, nn_set(0), x), k = (y * 0x1.45f306p-1f + 0x1.8p23f) - 0x1.8p23f, r;
     nn_i n = nn_int(k);
 #if NN_FUSED
     r = nn_fma(k, nn_set(-0x1.921fb4p+0f), y);

@@ -12,7 +12,7 @@ Needs mpmath and numpy.
 import struct
 import sys
 import numpy as np
-from mpmath import mp, mpf, cos, pi, exp, expm1, log, log1p, sin, tan, atan, erf, erfc, sqrt
+from mpmath import mp, mpf, cos, pi, exp, expm1, log, log1p, sin, tan, atan, tanh, erf, erfc, sqrt
 
 mp.prec = 160
 POINTS = 1000  # of the grid on which the error is looked at
@@ -80,13 +80,15 @@ ROWS = {
     # exp(r) = 1 + r + r^2 q(r), the error relative to expm1(r), so that expm1 and tanh can use it as well
     "exp": (tail(expm1, lambda r: r, 2), range(0, 6), -HALF_LN2, HALF_LN2, lambda r: r ** 2 / expm1(r)),
     # log(1 + f) = f - f^2/2 + f^3 q(f)
-    "log": (tail(log1p, lambda f: f - f ** 2 / 2, 3), range(0, 8), 1 / ROOT - 1 - mpf(2) ** -20, ROOT - 1 + mpf(2) ** -20,
+    "log": (tail(log1p, lambda f: f - f ** 2 / 2, 3), range(0, 8), mpf("-0.25"), mpf("0.5"),
             lambda f: f ** 3 / log1p(f)),
     # sin(r) = r + r^3 q(r^2), cos(r) = 1 - r^2/2 + r^4 q(r^2), tan(r) = r + r^3 q(r^2), atan(t) = t + t^3 q(t^2)
     "sin": (tail(sin, lambda r: r, 3), range(0, 6, 2), 0, QUARTER_PI, lambda r: r ** 3 / sin(r)),
     "cos": (tail(cos, lambda r: 1 - r ** 2 / 2, 4), range(0, 6, 2), 0, QUARTER_PI, lambda r: r ** 4 / cos(r)),
     "tan": (tail(tan, lambda r: r, 3), range(0, 14, 2), 0, QUARTER_PI, lambda r: r ** 3 / tan(r)),
     "atan": (tail(atan, lambda t: t, 3), range(0, 18, 2), 0, 1, lambda t: t ** 3 / atan(t)),
+    # tanh(x) = x + x^3 q(x^2), up to 0.6
+    "tanh": (tail(tanh, lambda x: x, 3), range(0, 10, 2), 0, mpf("0.6"), lambda x: x ** 3 / tanh(x)),
     # erf(x) = x + x q(x^2) up to 0.9; beyond it 1 - exp(-q(x)), where the error counts as much as exp(-q) does
     "erf_near": (tail(erf, lambda x: x, 1), range(0, 14, 2), 0, mpf("0.9"), lambda x: x / erf(x)),
     "erf_far": (lambda x: -log(erfc(x)), range(0, 9), mpf("0.9"), mpf("3.95"), lambda x: erfc(x) / erf(x)),
