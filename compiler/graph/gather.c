@@ -7,7 +7,8 @@
  *   u = i + p - 1       i = u + 1 - p, sum over p
  *   u = 2*i + p - 1     p = 2*p' + (u + 1) mod 2, i = (u + 1) idiv 2 - p': only points that contribute. u itself is
  *                       split into 2*u' + r, so that all subscripts stay affine in the long index
- *   u = 2*i + p         with p below 2 (pooling): the digits of u; when u has no others, nothing is left to solve
+ *   u = 2*i             most places stay empty: sum[...] into a tensor over i, spread by u mod 2 == 0 and i = u idiv 2
+   u = 2*i + p         with p below 2 (pooling): the digits of u; when u has no others, nothing is left to solve
  *   u = (o idiv 4)*8+c  o is split into its digits first
  *   u = label[b]        cannot be solved: select(label[b] == u, ..., 0), if that is not too much work
  *
@@ -30,6 +31,7 @@ typedef struct Turn {
     bool known[MAX_BOX];       /* by position in from.box: solved, or kept as it is */
     LIST(Expr *) conditions;   /* under which there was a point */
     LIST(Index *) turns;       /* new indices to sum over */
+    bool sums;                 /* there is more to sum than one point */
     bool guesses;              /* some axis could not be solved: points are visited in vain */
 } Turn;
 
@@ -273,10 +275,10 @@ static unsigned choose_digits(const Axis *x)
     return best;
 }
 
-/* A new index (or two: u = step*u' + r) over the axis. */
+/* A new index over the axis; in sums two, u = step*u' + r. Maps are better off with one: they go into their readers. */
 static Expr *output_index(Turn *t, const char *name, int64_t size, int64_t step)
 {
-    if (step <= 1 || size % step != 0 || size == step)
+    if (!t->sums || step <= 1 || size % step != 0 || size == step)
         return expr_index(t->arena, index_new(t->arena, name, size));
     Expr *long_one = expr_index(t->arena, index_new(t->arena, name, size / step));
     Expr *remainder = expr_index(t->arena, index_new(t->arena, arena_print(t->arena, "%sr", name), step));
@@ -434,6 +436,8 @@ static void turn_round(Graph *g, Equation *q)
 {
     Turn t = {.arena = g->arena, .from = *q, .to = *q};
 
+    t.sums = q->nbox > equation_outer(q) || !subscripts_injective(q->at, q->out->rank, q->box, q->nbox);
+
     better_indices(&t);
     solve_axes(&t);
     write_value(&t);
@@ -448,14 +452,22 @@ static void turn_round(Graph *g, Equation *q)
 
 void graph_gather(Graph *g)
 {
+    LIST(Equation *) done = {0};
+
     graph_move_windows(g);
     for (int i = 0; i < g->equations.n; i++) {
-        Equation *q = g->equations.at[i];
-        if (q->how != EQ_SUM)
-            continue;
-        if (equation_covers(q))
+        Equation *q = g->equations.at[i], *sum;
+        if (q->how == EQ_SUM && equation_covers(q)) {
             reduction_to_map(g->arena, q);
-        else
+        } else if (q->how == EQ_SUM) {
+            drop_single_indices(g, q);
+            if ((sum = sum_before_spreading(g, q)))
+                PUSH(g->arena, done, sum);
             turn_round(g, q);
+        }
+        PUSH(g->arena, done, q);
     }
+    g->equations.at = done.at;
+    g->equations.n = done.n;
+    g->equations.room = done.room;
 }

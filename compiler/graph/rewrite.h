@@ -50,8 +50,12 @@ void equation_add_index(Equation *q, Index *i);
 /* A reduction of one point is that point: if q is one, it becomes a map. */
 void reduction_to_map(Arena *a, Equation *q);
 
-/* A window on a scattering sum becomes a scattering sum itself: graph_gather begins with it. (window.c) */
+/* Indices of size 1, but for the batch, become the number 0. */
+void drop_single_indices(Graph *g, Equation *q);
+/* Parts of graph_gather (scatter.c): a window on a scattering sum becomes a scattering sum itself; and a sum into places
+ * of which most stay empty is summed into a small tensor first, which q then spreads (the small sum, or NULL). */
 void graph_move_windows(Graph *g);
+Equation *sum_before_spreading(Graph *g, Equation *q);
 /* The order in which equations are best carried out: scalars and updates of what is kept as soon as they can, but the
  * next value of a tensor after the last reader of the old one, where there is such an order. (order.c) */
 void graph_order(Graph *g);

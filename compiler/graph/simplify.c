@@ -140,28 +140,6 @@ static Equation *take_factors_out(Graph *g, Equation *q)
     return sum;
 }
 
-/* --- one equation --- */
-
-/* A reduced index that only takes the value 0 is that number. (The batch axis wants an index, though.) */
-static void drop_single_indices(Graph *g, Equation *q)
-{
-    int outer = equation_outer(q), n = outer;
-    Rename r = {0};
-
-    for (int k = outer; k < q->nbox; k++) {
-        Index *i = q->box[k];
-        if (i->size > 1 || i->batch) {
-            q->box[n++] = i;
-            continue;
-        }
-        r.from[r.nindex] = i;
-        r.to[r.nindex++] = expr_number(g->arena, 0);
-    }
-    q->nbox = n;
-    if (r.nindex)
-        q->value = expr_place(g->arena, q->value, &r);
-}
-
 /* --- equal equations --- */
 
 typedef struct Seen {

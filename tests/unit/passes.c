@@ -159,7 +159,8 @@ START_TEST(gather_rows)
          "input g[b,3,4]\n"
          "temp x[b,2,8]\n"
          "x[b,c,2*i] += w[o,c] * g[b,o,i]\n", "x",
-         "x[b,c,2*i+ir] = sum[o] (if ir == 0 then w[o,c] * g[b,o,i] else 0)\n"},
+         "x.dense[b,c,i] = sum[o] w[o,c] * g[b,o,i]\n"
+         "x[b,c,i] = if i % 2 == 0 then x.dense[b,c,i//2] else 0\n"},
         {"stride 3, kernel 2: gaps",
          "param w[3,2,2]\n"
          "input g[b,3,3]\n"
