@@ -83,8 +83,8 @@ unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done
 
 # The library against PyTorch's stored results and against finite differences, in double.
-NUMERIC := tests/numeric/numeric.c tests/numeric/cases.c
-$B/tests/numeric/numeric: $(NUMERIC) tests/numeric/cases.h $(PARTS)
+NUMERIC := tests/numeric/numeric.c tests/numeric/test.c tests/numeric/cases.c
+$B/tests/numeric/numeric: $(NUMERIC) tests/numeric/test.h tests/numeric/cases.h $(PARTS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -o $@ $(NUMERIC) $(PARTS) -lm
 
