@@ -101,6 +101,7 @@ static bool loss_at(Check *c, const Probe *q, double h, double *loss, double *mo
  * disagreement is the doubt. Long steps cross the kinks of relu and max, short ones drown in rounding. */
 static bool differentiate(Check *c, Probe *q, double scale, Fault *f)
 {
+    const double rounding = 0x1p-24; /* of the loss, a float for each sample */
     double d[STEPS], h = 0.2 * scale;
 
     q->doubt = (double)INFINITY;
@@ -112,7 +113,7 @@ static bool differentiate(Check *c, Probe *q, double scale, Fault *f)
         d[i] = (up - down) / (high - low);
         if (i < 2)
             continue;
-        doubt = fabs(d[i] - d[i - 1]) + fabs(d[i - 1] - d[i - 2]);
+        doubt = fabs(d[i] - d[i - 1]) + fabs(d[i - 1] - d[i - 2]) + rounding * (fabs(up) + fabs(down)) / (high - low);
         if (doubt < q->doubt) {
             q->doubt = doubt;
             q->difference = d[i];
@@ -366,7 +367,7 @@ static bool judge(const Check *c, const Kind *k, const nn_tensor *t, double tole
         if (q->tensor != t)
             continue;
         scale = q->scale;
-        if (!(q->doubt < tolerance * scale / 2))
+        if (!(q->doubt < tolerance * scale / 4))
             continue;
         n++;
         worst = error_of(c, q, k) > worst ? error_of(c, q, k) : worst;
@@ -399,7 +400,7 @@ static void print_kind(const Kind *k)
 static bool report(Check *c, Fault *f)
 {
     const nn_program *p = c->t->p;
-    double tolerance = c->t->options.tolerance.given ? c->t->options.tolerance.value : 0.05;
+    double tolerance = c->t->options.tolerance.given ? c->t->options.tolerance.value : 0.1;
     const Kind *k = best_kind(c);
     int wrong = 0, sure = 0;
 
@@ -407,8 +408,8 @@ static bool report(Check *c, Fault *f)
     for (int i = 0; i < p->ntensors; i++)
         if (is_probed(&p->tensors[i]))
             wrong += !judge(c, k, &p->tensors[i], tolerance, &sure);
-    printf("tolerance %g of a parameter's typical gradient; %d of %d elements could be judged in float\n", tolerance,
-           sure, c->nprobes);
+    printf("tolerance %g of a parameter's typical gradient; %d of %d elements could be judged in float\n"
+           "finer, in double, of the equations: nnc check-gradients %s\n", tolerance, sure, c->nprobes, p->source);
     if (wrong > 0)
         return nn_fail(f, EXIT_WRONG, "%d gradient%s of %s differ%s from the differences of the loss", wrong,
                        wrong == 1 ? "" : "s", p->name, wrong == 1 ? "s" : "");

@@ -47,7 +47,7 @@ static const Row rows[] = {
     {"format",     "NAME",    IN(PREDICT),       TAKES_TEXT,    AT(format),    false, "csv, or json: one object a line", "csv"},
     {"json",       NULL,      IN(INFO) | IN(EVAL), TAKES_NOTHING, AT(json),    false, "for programs", ""},
     {"plan",       NULL,      IN(INFO),          TAKES_NOTHING, AT(plan),      false, "the memory, buffer by buffer", ""},
-    {"tolerance",  "X",       IN(GRADIENTS),     TAKES_NUMBER,  AT(tolerance), false, "largest relative difference that passes", "0.05"},
+    {"tolerance",  "X",       IN(GRADIENTS),     TAKES_NUMBER,  AT(tolerance), false, "largest relative difference that passes", "0.1"},
     {"seconds",    "X",       IN(BENCH),         TAKES_NUMBER,  AT(seconds),   false, "how long to measure", "5"},
     {"threads",    "N",       ANY & ~(IN(INFO) | IN(EXPORT)), TAKES_COUNT, AT(threads), false, "threads of the processor; the result is the same", "all"},
     {"help",       NULL,      ANY,               TAKES_NOTHING, AT(help),      false, "this", ""},
