@@ -28,8 +28,10 @@ static const char *place(const char *name)
 
 static void put(const char *name, const void *bytes, size_t n)
 {
-    FILE *out = fopen(place(name), "wb");
+    FILE *out;
 
+    remove(place(name)); /* some file systems write at once what replaces something */
+    out = fopen(place(name), "wb");
     ck_assert_ptr_nonnull(out);
     ck_assert_uint_eq(fwrite(bytes, 1, n, out), n);
     fclose(out);
@@ -39,8 +41,10 @@ static void put_text(const char *name, const char *text) { put(name, text, strle
 
 static void put_gz(const char *name, const void *bytes, size_t n)
 {
-    gzFile out = gzopen(place(name), "wb9");
+    gzFile out;
 
+    remove(place(name));
+    out = gzopen(place(name), "wb9");
     ck_assert_int_eq(gzwrite(out, bytes, (unsigned)n), (int)n);
     gzclose(out);
 }
