@@ -63,7 +63,7 @@ NN_INLINE nn_v nn_float(nn_i a) { return __builtin_convertvector(a, nn_v); }
 NN_INLINE nn_i nn_int(nn_v a) { return __builtin_convertvector(a, nn_i); } /* towards zero; a must fit */
 
 /* The first n lanes, n from 0 to 16. */
-NN_INLINE nn_m nn_first(int n) { return nn_iota() < nn_seti(n); }
+NN_INLINE nn_m nn_first(int n) { return (nn_iota() - nn_seti(n)) >> 31; }
 
 /* The first n floats, zeros after them; nothing beyond p[n - 1] is touched. */
 NN_INLINE nn_v nn_load_first(const float *p, int n)
@@ -90,12 +90,35 @@ NN_INLINE void nn_store_first(float *p, int n, nn_v a)
 
 /* ---- choosing ---- */
 
-NN_INLINE nn_m nn_lt(nn_v a, nn_v b) { return a < b; }
-NN_INLINE nn_m nn_le(nn_v a, nn_v b) { return a <= b; }
-NN_INLINE nn_m nn_gt(nn_v a, nn_v b) { return a > b; }
-NN_INLINE nn_m nn_ge(nn_v a, nn_v b) { return a >= b; }
-NN_INLINE nn_m nn_eq(nn_v a, nn_v b) { return a == b; }
-NN_INLINE nn_m nn_ne(nn_v a, nn_v b) { return a != b; } /* yes where either is NaN */
+/* gcc takes a comparison of vectors wider than the processor's apart into single lanes: it is given parts. */
+#if defined __GNUC__ && !defined __clang__ && !defined __AVX512F__
+#if defined __AVX__
+typedef nn_v8 nn_part;
+#else
+typedef nn_v4 nn_part;
+#endif
+typedef union nn_compared {
+    nn_v v;
+    nn_m m;
+    nn_part part[sizeof(nn_v) / sizeof(nn_part)];
+} nn_compared;
+#define NN_COMPARISON(name, op)                                            \
+    NN_INLINE nn_m name(nn_v a, nn_v b)                                    \
+    {                                                                      \
+        nn_compared x = {a}, y = {b};                                      \
+        for (unsigned i = 0; i < sizeof(nn_v) / sizeof(nn_part); i++)      \
+            x.part[i] = (nn_part)(x.part[i] op y.part[i]);                 \
+        return x.m;                                                        \
+    }
+#else
+#define NN_COMPARISON(name, op) NN_INLINE nn_m name(nn_v a, nn_v b) { return a op b; }
+#endif
+NN_COMPARISON(nn_lt, <)
+NN_COMPARISON(nn_le, <=)
+NN_COMPARISON(nn_gt, >)
+NN_COMPARISON(nn_ge, >=)
+NN_COMPARISON(nn_eq, ==)
+NN_COMPARISON(nn_ne, !=) /* yes where either is NaN */
 NN_INLINE nn_m nn_and(nn_m a, nn_m b) { return a & b; }
 NN_INLINE nn_m nn_or(nn_m a, nn_m b) { return a | b; }
 NN_INLINE nn_m nn_not(nn_m a) { return ~a; }
@@ -107,6 +130,9 @@ NN_INLINE int nn_any(nn_m m)
 {
 #if defined __AVX512F__
     return _mm512_test_epi32_mask((__m512i)m, (__m512i)m) != 0;
+#elif defined __AVX__
+    union { nn_m m; __m256 part[2]; } x = {m};
+    return _mm256_movemask_ps(_mm256_or_ps(x.part[0], x.part[1])) != 0;
 #else
     int32_t any = 0;
     for (int i = 0; i < NN_LANES; i++)
@@ -176,9 +202,9 @@ NN_INLINE nn_v nn_max(nn_v a, nn_v b)
 #if defined __AVX512F__
     nn_v r = (nn_v)_mm512_max_ps((__m512)b, (__m512)a); /* its second operand if equal or unordered */
 #else
-    nn_v r = nn_select(b > a, b, a);
+    nn_v r = nn_select(nn_gt(b, a), b, a);
 #endif
-    return nn_select(b != b, b, r);
+    return nn_select(nn_ne(b, b), b, r);
 }
 
 NN_INLINE nn_v nn_min(nn_v a, nn_v b)
@@ -186,9 +212,9 @@ NN_INLINE nn_v nn_min(nn_v a, nn_v b)
 #if defined __AVX512F__
     nn_v r = (nn_v)_mm512_min_ps((__m512)b, (__m512)a);
 #else
-    nn_v r = nn_select(b < a, b, a);
+    nn_v r = nn_select(nn_lt(b, a), b, a);
 #endif
-    return nn_select(b != b, b, r);
+    return nn_select(nn_ne(b, b), b, r);
 }
 
 NN_INLINE nn_v nn_abs(nn_v a) { return (nn_v)((nn_i)a & 0x7fffffff); }
@@ -200,7 +226,7 @@ NN_INLINE nn_v nn_copysign(nn_v a, nn_v b)
     return (nn_v)(((nn_i)a & ~sign) | ((nn_i)b & sign));
 }
 /* -1, 0 or 1; 0 for NaN. */
-NN_INLINE nn_v nn_sign(nn_v a) { return nn_num(a > 0.0f) - nn_num(a < 0.0f); }
+NN_INLINE nn_v nn_sign(nn_v a) { return nn_num(nn_gt(a, nn_set(0))) - nn_num(nn_lt(a, nn_set(0))); }
 
 NN_INLINE nn_v nn_sqrt(nn_v a)
 {
@@ -236,7 +262,7 @@ NN_INLINE nn_v nn_round(nn_v a)
 #else
     nn_v size = nn_abs(a);
     nn_v whole = (size + 8388608.0f) - 8388608.0f;
-    return nn_copysign(nn_select(size < 8388608.0f, whole, size), a);
+    return nn_copysign(nn_select(nn_lt(size, nn_set(8388608.0f)), whole, size), a);
 #endif
 }
 NN_INLINE nn_v nn_floor(nn_v a)
@@ -245,7 +271,7 @@ NN_INLINE nn_v nn_floor(nn_v a)
     return (nn_v)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 #else
     nn_v r = nn_round(a);
-    return nn_copysign(r - nn_num(r > a), a);
+    return nn_copysign(r - nn_num(nn_gt(r, a)), a);
 #endif
 }
 NN_INLINE nn_v nn_ceil(nn_v a)
@@ -254,7 +280,7 @@ NN_INLINE nn_v nn_ceil(nn_v a)
     return (nn_v)_mm512_roundscale_ps((__m512)a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
 #else
     nn_v r = nn_round(a);
-    return nn_copysign(r + nn_num(r < a), a);
+    return nn_copysign(r + nn_num(nn_lt(r, a)), a);
 #endif
 }
 NN_INLINE nn_v nn_trunc(nn_v a)
@@ -370,7 +396,7 @@ NN_INLINE nn_v nn_expm1(nn_v x)
     nn_v p = nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r);
     nn_v half = nn_power_of_two(e, -1); /* k = 128 must not overflow yet */
     nn_v y = nn_fma(half, p, half - 0.5f);
-    return nn_select(nn_abs(x) < 0x1p-25f, x, y + y);
+    return nn_select(nn_lt(nn_abs(x), nn_set(0x1p-25f)), x, y + y);
 }
 
 /* Up to 0.6: x + x^3 p(x^2); beyond: 1 - 2 / (exp(2 x) + 1). */
@@ -385,14 +411,14 @@ NN_INLINE nn_v nn_tanh(nn_v x)
     p = nn_fma(nn_set(-0x1.8287760p-8f), s2, nn_poly2(s, -0x1.b89abap-5f, 0x1.54c3c2p-6f));
     p = nn_fma(p, s2, nn_poly2(s, -0x1.55553ep-2f, 0x1.1109bep-3f));
     p = nn_fma(p, s * a, a);
-    return nn_copysign(nn_select(a < 0.6f, p, q), x);
+    return nn_copysign(nn_select(nn_lt(a, nn_set(0.6f)), p, q), x);
 }
 
 /* e / (1 + e) left of 0 and 1 / (1 + e) right of it, e = exp(-|x|): small results keep their digits. */
 NN_INLINE nn_v nn_sigmoid(nn_v x)
 {
     nn_v e = nn_exp(-nn_abs(x));
-    return nn_select(x < 0.0f, e, nn_set(1)) / (e + 1.0f);
+    return nn_select(nn_lt(x, nn_set(0)), e, nn_set(1)) / (e + 1.0f);
 }
 
 /* ---- logarithms ---- */
@@ -414,8 +440,8 @@ NN_INLINE nn_i nn_exponent(nn_v x) { return (nn_i)((nn_u)x - 0x3f400000u) >> 23;
 /* What the logarithm of u is where the formula does not say. */
 NN_INLINE nn_v nn_log_edges(nn_v u, nn_v r)
 {
-    nn_v none = nn_select(u == 0.0f, nn_set(-__builtin_inff()), nn_set(__builtin_nanf("")));
-    return nn_select(u > 0.0f, nn_select(u == __builtin_inff(), u, r), none);
+    nn_v none = nn_select(nn_eq(u, nn_set(0)), nn_set(-__builtin_inff()), nn_set(__builtin_nanf("")));
+    return nn_select(nn_gt(u, nn_set(0)), nn_select(nn_eq(u, nn_set(__builtin_inff())), u, r), none);
 }
 
 NN_INLINE nn_v nn_log(nn_v x)
@@ -426,7 +452,7 @@ NN_INLINE nn_v nn_log(nn_v x)
     __m512 e = _mm512_sub_ps(_mm512_getexp_ps((__m512)x), _mm512_getexp_ps(m));
     return nn_log_reduced((nn_v)m - 1.0f, (nn_v)e);
 #else
-    nn_m small = x < 0x1p-126f;
+    nn_m small = nn_lt(x, nn_set(0x1p-126f));
     nn_v y = nn_select(small, x * 0x1p23f, x);
     nn_i e = nn_exponent(y);
     nn_v m = (nn_v)((nn_u)y - ((nn_u)e << 23));
@@ -441,7 +467,7 @@ NN_INLINE nn_v nn_log1p(nn_v x)
     nn_v s = (nn_v)((nn_u)(129 - e) << 23); /* 4 / 2^e: even for e = 128 a normal number */
     nn_v f = nn_fma(x * 0.25f, s, nn_fma(s, nn_set(0.25f), nn_set(-1.0f)));
     nn_v r = nn_log_edges(u, nn_log_reduced(f, nn_float(e)));
-    return nn_select(nn_abs(x) < 0x1p-25f, x, r);
+    return nn_select(nn_lt(nn_abs(x), nn_set(0x1p-25f)), x, r);
 }
 
 /* ---- erf ---- */
@@ -473,7 +499,7 @@ NN_LOCAL nn_v nn_erf(nn_v x)
     e = nn_reduce_exp(-q);
     power = nn_power_of_two(e, 0);
     q = 1.0f - nn_fma(power, nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r), power);
-    return nn_copysign(nn_select(a < 0.9f, p, q), x);
+    return nn_copysign(nn_select(nn_lt(a, nn_set(0.9f)), p, q), x);
 }
 
 /* ---- sin, cos, tan, atan ---- */
@@ -514,7 +540,7 @@ NN_LOCAL float nn_reduce_far(float x, int32_t *quadrant)
 /* x = quadrant * pi/2 + r, |r| <= pi/4. */
 NN_INLINE nn_v nn_reduce(nn_v x, nn_i *quadrant)
 {
-    nn_m far = nn_not(nn_abs(x) <= (NN_FUSED ? 100000.0f : 8192.0f));
+    nn_m far = nn_not(nn_le(nn_abs(x), nn_set(NN_FUSED ? 100000.0f : 8192.0f)));
     nn_v y = nn_select(far, nn_set(0), x), k = (y * 0x1.45f306p-1f + 0x1.8p23f) - 0x1.8p23f, r;
     nn_i n = nn_int(k);
 #if NN_FUSED
@@ -549,7 +575,7 @@ NN_INLINE nn_v nn_sin_reduced(nn_v r, nn_i quadrant)
     q = nn_fma(q, s, nn_set(0x1.55554ap-5f));
     q = nn_fma(q, s, nn_set(-0.5f));
     q = nn_fma(q, s, nn_set(1.0f));
-    p = nn_select((quadrant & 1) == 0, p, q);
+    p = nn_select(-(quadrant & 1), q, p);
     return (nn_v)((nn_u)p ^ (((nn_u)quadrant & 2u) << 30));
 }
 
@@ -557,7 +583,7 @@ NN_LOCAL nn_v nn_sin(nn_v x)
 {
     nn_i quadrant;
     nn_v r = nn_reduce(x, &quadrant);
-    return nn_select(x == 0.0f, x, nn_sin_reduced(r, quadrant));
+    return nn_select(nn_eq(x, nn_set(0)), x, nn_sin_reduced(r, quadrant));
 }
 
 NN_LOCAL nn_v nn_cos(nn_v x)
@@ -578,15 +604,15 @@ NN_LOCAL nn_v nn_tan(nn_v x)
     p = nn_fma(p, s, nn_set(0x1.110d9cp-3f));
     p = nn_fma(p, s, nn_set(0x1.555560p-2f));
     p = nn_fma(p, s * r, r);
-    p = nn_select((quadrant & 1) == 0, p, -1.0f / p);
-    return nn_select(x == 0.0f, x, p);
+    p = nn_select(-(quadrant & 1), -1.0f / p, p);
+    return nn_select(nn_eq(x, nn_set(0)), x, p);
 }
 
 /* Beyond 1: pi/2 - atan(1 / x). */
 NN_LOCAL nn_v nn_atan(nn_v x)
 {
     nn_v a = nn_abs(x);
-    nn_m far = a > 1.0f;
+    nn_m far = nn_gt(a, nn_set(1));
     nn_v t = nn_select(far, -1.0f / a, a), s = t * t, p = nn_set(-0x1.d35992p-10f);
     p = nn_fma(p, s, nn_set(0x1.6424b0p-7f));
     p = nn_fma(p, s, nn_set(-0x1.fd7e08p-6f));
@@ -650,18 +676,18 @@ NN_INLINE nn_d nn_powd(nn_d x, nn_d y)
 NN_LOCAL nn_v nn_pow(nn_v x, nn_v y)
 {
     nn_v a = nn_abs(x), r = nn_set(0), half = y * 0.5f;
-    nn_m negative = (nn_i)x < 0;
-    nn_m whole = nn_or(nn_trunc(y) == y, nn_abs(y) == __builtin_inff());
-    nn_m odd = nn_and(nn_abs(y) < 0x1p24f, nn_and(whole, nn_trunc(half) != half));
+    nn_m negative = (nn_i)x >> 31;
+    nn_m whole = nn_or(nn_eq(nn_trunc(y), y), nn_eq(nn_abs(y), nn_set(__builtin_inff())));
+    nn_m odd = nn_and(nn_lt(nn_abs(y), nn_set(0x1p24f)), nn_and(whole, nn_ne(nn_trunc(half), half)));
     typedef union { nn_v v; nn_v8 half[2]; } halves;
     halves ha = {a}, hy = {y}, hr = {r};
     for (int i = 0; i < 2; i++)
         hr.half[i] = __builtin_convertvector(nn_powd(__builtin_convertvector(ha.half[i], nn_d),
                                                      __builtin_convertvector(hy.half[i], nn_d)), nn_v8);
-    r = nn_select(a == 1.0f, nn_set(1), hr.v);
+    r = nn_select(nn_eq(a, nn_set(1)), nn_set(1), hr.v);
     r = nn_select(nn_and(negative, odd), -r, r);
-    r = nn_select(nn_and(nn_and(x < 0.0f, a < __builtin_inff()), ~whole), nn_set(__builtin_nanf("")), r);
-    r = nn_select(nn_or(x == 1.0f, y == 0.0f), nn_set(1), r);
+    r = nn_select(nn_and(nn_and(nn_lt(x, nn_set(0)), nn_lt(a, nn_set(__builtin_inff()))), nn_not(whole)), nn_set(__builtin_nanf("")), r);
+    r = nn_select(nn_or(nn_eq(x, nn_set(1)), nn_eq(y, nn_set(0))), nn_set(1), r);
     return r;
 }
 
@@ -687,7 +713,7 @@ NN_INLINE nn_v nn_random_v(uint32_t key, nn_i counter)
 
 NN_LOCAL void nn_transpose16(const float *src, long src_stride, float *dst, long dst_stride)
 {
-#ifdef NN_SHUFFLE
+#if defined NN_SHUFFLE && (defined __clang__ || defined __AVX512F__) /* gcc would move lane by lane */
     nn_v a[16], b[16];
 
     /* 1 x 1 blocks, then 2 x 2, inside each quarter of a vector ... */
