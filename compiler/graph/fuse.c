@@ -15,8 +15,8 @@
  *         after the last reader of the old one, and as soon as it can (order.c) */
 #include "graph/rewrite.h"
 
-/* Expressions beyond this many nodes are not made longer. */
-enum { MAX_NODES = 400 };
+/* Expressions that take more than this to write out are not made longer: somebody will read them. */
+enum { MAX_WRITTEN = 500 };
 
 /* So often may a cheap map be computed again in the map that reads it. */
 enum { MOST_REPETITIONS = 4 };
@@ -215,8 +215,9 @@ static bool cheap_for_map(const Equation *p, const Equation *q)
 
 static bool fits(const Equation *p, const Equation *q)
 {
-    int nodes = expr_nodes(q->value) + (q->tail ? expr_nodes(q->tail) : 0);
-    return nodes + expr_nodes(p->value) <= MAX_NODES;
+    int uses = uses_in(q->value, p->out).n + uses_in(q->tail, p->out).n;
+    int written = expr_written(q->value) + (q->tail ? expr_written(q->tail) : 0);
+    return written + (double)uses * expr_written(p->value) + (p->tail ? expr_written(p->tail) : 0) <= MAX_WRITTEN;
 }
 
 static bool may_inline(const Fuse *f, const Equation *p, const Equation *q)
@@ -335,21 +336,6 @@ static Equation *find_absorber(const Fuse *f, const Equation *q)
     return best;
 }
 
-/* Loads of `t`, all with the same subscripts, replaced by `e`. */
-static Expr *replace_load(Arena *a, Expr *in, const Tensor *t, Expr *e)
-{
-    Expr *args[MAX_RANK];
-    bool changed = false;
-
-    if (in->kind == EXPR_LOAD && in->tensor == t)
-        return e;
-    for (int i = 0; i < in->nargs; i++) {
-        args[i] = replace_load(a, in->args[i], t, e);
-        changed |= args[i] != in->args[i];
-    }
-    return changed ? expr_apply(a, in->op, args) : in;
-}
-
 /* Which of p's and q's indices are the same: q's written as p's places where q reads all of p, else p's as q's
  * subscripts. */
 static void match_indices(const Equation *p, const Equation *q, Rename *of_p, Rename *of_q)
@@ -377,7 +363,11 @@ static void absorb(Fuse *f, const Equation *p, Equation *q)
 
     match_indices(p, q, &of_p, &of_q);
     /* Marked by RESULT, q's load of p's element passes unchanged through the renaming. */
-    Expr *after = replace_load(a, q->value, p->out, expr_result(a));
+    Equation mark = *p;
+    mark.value = expr_result(a);
+    f->inlined[p->out->id] = &mark;
+    Expr *after = expr_inline(a, q->value, f->inlined);
+    f->inlined[p->out->id] = NULL;
     Expr *own = expr_place(a, p->value, &of_p), *tail = p->tail ? expr_place(a, p->tail, &of_p) : NULL;
     of_q.result = p->how == EQ_MAP ? own : tail ? tail : expr_result(a);
     after = expr_place(a, after, &of_q);

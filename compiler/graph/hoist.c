@@ -41,23 +41,26 @@ static bool small(const Hoist *h, const Expr *e, Index **index, int *n)
     return own * POINTS_PER_ELEMENT <= all && *n <= MAX_RANK;
 }
 
-static bool has_result(const Expr *e)
+static bool find_result(Expr *e, unsigned walk)
 {
     if (e->kind == EXPR_RESULT)
         return true;
+    if (e->walk == walk)
+        return false;
+    e->walk = walk;
     for (int i = 0; i < e->nargs; i++)
-        if (has_result(e->args[i]))
+        if (find_result(e->args[i], walk))
             return true;
     return false;
 }
 
-static bool may_leave(const Hoist *h, const Expr *e)
+static bool may_leave(const Hoist *h, Expr *e)
 {
     Index *index[MAX_BOX];
     int n;
 
     /* In one that is computed once anyway there is nothing to gain. */
-    return h->nbox > 0 && !expr_whole(e) && !expr_is_condition(e) && small(h, e, index, &n) && !has_result(e);
+    return h->nbox > 0 && !expr_whole(e) && !expr_is_condition(e) && small(h, e, index, &n) && !find_result(e, expr_walk());
 }
 
 static Expr *own_equation(Hoist *h, Expr *e)

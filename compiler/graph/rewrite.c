@@ -47,6 +47,23 @@ int expr_nodes(const Expr *e)
     return count_nodes(e, expr_walk());
 }
 
+static int size_written(Expr *e, unsigned walk)
+{
+    if (e->walk == walk)
+        return e->slot;
+    int n = 1;
+    for (int i = 0; i < e->nargs && n < MOST_WRITTEN; i++)
+        n += size_written(e->args[i], walk);
+    e->walk = walk;
+    e->slot = n < MOST_WRITTEN ? n : MOST_WRITTEN;
+    return e->slot;
+}
+
+int expr_written(Expr *e)
+{
+    return size_written(e, expr_walk());
+}
+
 static bool find_dear(const Expr *e, unsigned walk)
 {
     if (e->walk == walk)

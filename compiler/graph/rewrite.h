@@ -10,6 +10,9 @@ void expr_loads(const Expr *e, void (*see)(const Expr *load, void *user), void *
 void equation_loads(const Equation *q, void (*see)(const Expr *load, void *user), void *user);
 /* Nodes of e, a shared one counted once. */
 int expr_nodes(const Expr *e);
+/* Nodes of e as it is written out, a shared one counted where it stands; no more than MOST_WRITTEN. */
+enum { MOST_WRITTEN = 1 << 20 };
+int expr_written(Expr *e);
 /* Any operation below e (e included) for which op->dear holds, or a random number. */
 bool expr_dear(const Expr *e);
 /* A whole constant. */
