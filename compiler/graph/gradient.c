@@ -246,6 +246,41 @@ static Expr *winner_takes(Sweep *s, const Equation *q, Expr *g)
     return chain_choose(s->arena, won, g, NULL);
 }
 
+/* The product of all other factors: y / e would not be a number where a factor is 0. It costs a product for every
+ * point, so factors should be few. NULL when it would need too many axes, or speaks of two samples at once. */
+static Expr *other_factors(Sweep *s, const Equation *q)
+{
+    int64_t size[MAX_RANK];
+    Expr *at[MAX_RANK], *same = expr_number(s->arena, 1);
+    Rename fresh = {0};
+    int outer = equation_outer(q);
+
+    if (q->nbox > MAX_RANK)
+        return NULL;
+    for (int k = 0; k < q->nbox; k++) {
+        Index *x = q->box[k];
+        if (x->batch && (k >= outer || k > 0))
+            return NULL;
+        size[k] = x->size;
+        at[k] = expr_index(s->arena, x);
+        if (k < outer)
+            continue;
+        fresh.from[fresh.nindex] = x;
+        fresh.to[fresh.nindex] = expr_index(s->arena, index_new(s->arena, x->name, x->size));
+        same = apply(s->arena, OP_and, same, apply(s->arena, OP_eq, at[k], fresh.to[fresh.nindex]));
+        fresh.nindex++;
+    }
+    Tensor *t = graph_tensor(s->g, arena_print(s->arena, "others.%s", q->out->name), ROLE_TEMP, q->nbox, size);
+    t->batched = q->nbox > 0 && q->box[0]->batch;
+    t->where = q->where;
+    Expr *factor = chain_choose(s->arena, same, expr_number(s->arena, 1), expr_rename(s->arena, q->value, &fresh));
+    Equation *p = graph_equation(s->g, t, at, EQ_PROD, factor);
+    p->layer = q->layer;
+    p->where = q->where;
+    p->backward = true;
+    return expr_load(s->arena, t, at, false);
+}
+
 static bool surely_inside(const Expr *load)
 {
     for (int i = 0; i < load->nargs; i++) {
@@ -316,8 +351,10 @@ static Expr *value_gradient(Sweep *s, const Equation *q, Expr *result)
         bug("the gradient of '%s' is asked for when it has a tail already", q->out->name);
     if (q->how == EQ_MAX || q->how == EQ_MIN)
         return winner_takes(s, q, g);
-    if (q->how == EQ_PROD)
-        return apply(s->arena, OP_div, apply(s->arena, OP_mul, g, result), q->value);
+    if (q->how == EQ_PROD) {
+        Expr *others = other_factors(s, q);
+        return chain_times(s->arena, g, others ? others : apply(s->arena, OP_div, result, q->value));
+    }
     return g;
 }
 

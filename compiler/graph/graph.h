@@ -257,7 +257,8 @@ void run_equation(Run *r, const Equation *q);
 
 /* --- passes over one graph, each one file --- */
 /* Appends the derivative of the rank-0 tensor `loss` by each of `of[i]` and returns the gradient tensors in `grad[i]`
- * (NULL where the loss does not depend on it). Linear in the graph. (gradient.c) */
+ * (NULL where the loss does not depend on it). Linear in the graph. Two tensors may have the same gradient, and a
+ * gradient may be read by others: it is a result like any. (gradient.c) */
 void graph_gradient(Graph *g, Tensor *loss, int n, Tensor *const *of, Tensor **grad);
 void graph_gather(Graph *g);   /* turns scattering sums round: every output element is written by its own sum (gather.c) */
 void graph_simplify(Graph *g); /* algebra, conditions that ranges decide, equal equations computed once (simplify.c) */

@@ -115,6 +115,8 @@ static const struct {
     {"slice",
      "param x[6]\ny[i 3] = x[2*i]\nz[i 2] = x[i+1]\nloss = (sum[i 2] y[i] * z[i]^2)\n"},
     {"products", "param x[4]\ny = prod[i] x[i]\nloss = y^2\n"},
+    {"products of every sample",
+     "input x[b,3]\nparam w[3]\ny[b] = prod[i] (x[b,i] * w[i])\nloss = sum[b] y[b]^2\n"},
     {"guarded branch that overflows",
      "param x[4]\ny[i] = if x[i] > 0 - 9 then x[i] else exp(x[i] * 0 - 2000 * x[i])\nloss = sum[i] y[i]\n"},
     {"contributions that cancel",
@@ -329,20 +331,35 @@ START_TEST(test_wrong_equations_are_seen)
 }
 END_TEST
 
-/* Ties: the gradient goes to the first of several largest values, all of it. */
-START_TEST(test_ties)
+/* Where differences do not help. */
+static const struct {
+    const char *text;
+    double x[6], wanted[6];
+} points[] = {
+    /* ties: the gradient goes to the first of several largest values, all of it */
+    {"param x[6]\ny = max[i] x[i]\nz = min[j] x[j]\nloss = 3 * y + 5 * z\n", {1, 7, 1, 7, 0, 0}, {0, 3, 0, 0, 5, 0}},
+    {"param x[6]\ny[i] = max(x[i], 0)\nloss = sum[i] y[i]\n", {-1, 0, 1, 2, 0, -3}, {0, 0, 1, 1, 0, 0}},
+    {"param x[6]\nloss = sum[i] abs(x[i])\n", {-1, 0, 1, 2, 0, -3}, {-1, 0, 1, 1, 0, -1}},
+    /* factors that are 0 */
+    {"param x[6]\nloss = prod[i] x[i]\n", {2, 0, 5, 1, 1, 3}, {0, 30, 0, 0, 0, 0}},
+    {"param x[6]\nloss = prod[i] x[i]\n", {2, 0, 5, 0, 1, 3}, {0, 0, 0, 0, 0, 0}},
+    /* an infinite slope in the branch not taken */
+    {"param x[6]\nloss = sum[i] (if x[i] > 0 then x[i] else sqrt(0 - x[i]) * 0)\n", {1, 2, 3, 1, 2, 3}, {1, 1, 1, 1, 1, 1}},
+    {"param x[6]\nloss = sum[i] x[i]^2.5\n", {0, 1, 4, 0, 0, 0}, {0, 2.5, 20, 0, 0, 0}},
+};
+
+START_TEST(test_points)
 {
     Arena *a = arena_new();
-    Graph *g = graph_read(a, 1, "param x[6]\ny = max[i] x[i]\nz = min[j] x[j]\nloss = 3 * y + 5 * z\n");
+    Graph *g = graph_read(a, 1, points[_i].text);
     Tensor *x = graph_find(g, "x"), *d;
-    static const double given[] = {1, 7, 1, 7, 0, 0}, wanted[] = {0, 3, 0, 0, 5, 0};
 
     graph_gradient(g, graph_find(g, "loss"), 1, &x, &d);
     Run *r = run_new(a, g);
-    memcpy(r->data[x->id], given, sizeof given);
+    memcpy(r->data[x->id], points[_i].x, sizeof points[_i].x);
     run_graph(r);
     for (int i = 0; i < 6; i++)
-        ck_assert_double_eq(r->data[d->id][i], wanted[i]);
+        ck_assert_double_eq(r->data[d->id][i], points[_i].wanted[i]);
     arena_free(a);
 }
 END_TEST
@@ -450,7 +467,7 @@ int main(void)
     tcase_add_test(t, test_eleven_equations);
     tcase_add_test(t, test_ops);
     tcase_add_test(t, test_wrong_derivatives_are_seen);
-    tcase_add_test(t, test_ties);
+    tcase_add_loop_test(t, test_points, 0, sizeof points / sizeof *points);
     tcase_add_test(t, test_independent);
     tcase_add_test(t, test_custom);
     tcase_add_test(t, test_check_gradients);
