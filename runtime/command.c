@@ -18,6 +18,8 @@ static void run_command(Trainer *t, Fault *f)
 {
     const Options *o = &t->options;
 
+    if (o->command == COMMAND_TRAIN || o->command == COMMAND_RESUME)
+        signal(SIGPIPE, SIG_IGN); /* who stops reading the progress does not stop the training */
     if (o->help)
         nn_options_help(t->p, o);
     else if (nn_settings_resolve(t->p, o, &t->settings, f) && (o->command == COMMAND_INFO || nn_trainer_start(t, f)))
@@ -29,7 +31,6 @@ int nn_main(const nn_program *p, int argc, char **argv)
     Trainer t = {.p = p, .run = {.lock = -1, .log = -1}};
     Fault f = {0};
 
-    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is seen by fflush below */
     if (nn_options_read(p, argc, argv, &t.options, &f))
         run_command(&t, &f);
     nn_trainer_end(&t);

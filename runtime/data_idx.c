@@ -171,19 +171,20 @@ static bool idx_same_count(const Idx *images, const Idx *labels, Fault *f)
                    labels->s.path, (long long)labels->sizes[0]);
 }
 
-/* paths: training images, training labels, test images, test labels; the last two may be NULL. */
+/* paths: training images, training labels, test images, test labels; the last two may be NULL, or the last three:
+ * new images, to predict. */
 static bool idx_read(char *const paths[4], Data *data, int classes, Fault *f)
 {
     Idx x[4] = {0};
-    int files = paths[2] ? 4 : 2;
+    int files = paths[2] ? 4 : paths[1] ? 2 : 1;
     bool done = true;
 
     for (int i = 0; i < files && done; i++)
         done = idx_open(paths[i], &x[i], f);
-    for (int i = 0; i < files && done; i += 2)
+    for (int i = 0; i + 1 < files && done; i += 2)
         done = idx_same_count(&x[i], &x[i + 1], f);
     done = done && idx_column(data, "image", &x[0], files == 4 ? &x[2] : NULL, -1, f) &&
-           idx_column(data, "label", &x[1], files == 4 ? &x[3] : NULL, classes, f);
+           (files == 1 || idx_column(data, "label", &x[1], files == 4 ? &x[3] : NULL, classes, f));
     if (done) {
         data->n = x[0].sizes[0] + x[2].sizes[0];
         data->own_test = x[2].sizes[0];
@@ -259,7 +260,7 @@ bool nn_read_idx(const Call *call, Data *data, Fault *f)
 
     if ((call->setting[2] == NULL) != (call->setting[3] == NULL))
         return nn_fail(f, EXIT_USAGE, "idx: test_images and test_labels go together");
-    for (int i = 0; i < (call->setting[2] ? 4 : 2) && done; i++) {
+    for (int i = 0; i < (call->setting[2] ? 4 : call->setting[1] ? 2 : 1) && done; i++) {
         const char *path;
 
         done = nn_call_text(call, i, names[i], NULL, &path, f) && (paths[i] = nn_call_find(call, path, f)) != NULL;

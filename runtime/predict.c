@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 typedef struct Prediction {
     Trainer *t;
@@ -24,23 +25,21 @@ static bool ends_in(const char *path, const char *end)
     return n >= m && strcmp(path + n - m, end) == 0;
 }
 
-/* The reader that a file's name, or its first bytes, ask for. */
+/* The reader that a file's name, or its first bytes, ask for; gzip or not. */
 static const char *reader_of(const char *path)
 {
-    FILE *in;
     unsigned char first[6] = {0};
-    size_t n;
+    gzFile in;
+    int n;
 
     if (ends_in(path, ".csv") || ends_in(path, ".csv.gz") || ends_in(path, ".tsv"))
         return "csv";
     if (ends_in(path, ".npy"))
         return "npy";
-    if (strstr(path, "idx") != NULL && strstr(path, "ubyte") != NULL)
-        return "idx";
-    in = fopen(path, "rb");
-    n = in != NULL ? fread(first, 1, sizeof first, in) : 0;
+    in = gzopen(path, "rb");
+    n = in != NULL ? gzread(in, first, sizeof first) : 0;
     if (in != NULL)
-        fclose(in);
+        gzclose(in);
     if (n == 6 && memcmp(first, "\x93NUMPY", 6) == 0)
         return "npy";
     return n >= 4 && first[0] == 0 && first[1] == 0 && first[2] >= 8 && first[2] <= 14 ? "idx" : "csv";
@@ -77,8 +76,11 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     Fault why = {0};
 
     nn_samples_close(&q->t->samples);
-    fine = fine && (nn_samples_open_new(q->t->p, &source, &q->t->samples, &why) ||
-                    nn_fail(f, why.status, "%s%s", standard ? "standard input: " : "", why.text));
+    if (fine && !nn_samples_open_new(q->t->p, &source, &q->t->samples, &why)) {
+        size_t n = standard && strncmp(why.text, own, strlen(own)) == 0 ? strlen(own) : 0;
+
+        fine = nn_fail(f, why.status, "%s%s", n > 0 ? "standard input" : "", why.text + n);
+    }
     if (copy != NULL)
         fclose(copy);
     return fine;
@@ -277,13 +279,16 @@ static bool predict_all(Prediction *q, Fault *f)
     const Options *o = &q->t->options;
     const char *const *files = o->nfiles > 0 ? o->files : standard;
 
-    if (!q->json) {
-        put_header(q, &q->line);
-        fputs(nn_text(&q->line), stdout);
-    }
-    for (int i = 0; i < (o->nfiles > 0 ? o->nfiles : 1); i++)
-        if (!open_samples(q, files[i], f) || !predict_samples(q, f))
+    for (int i = 0; i < (o->nfiles > 0 ? o->nfiles : 1); i++) {
+        if (!open_samples(q, files[i], f))
             return false;
+        if (i == 0 && !q->json) {
+            put_header(q, &q->line);
+            fputs(nn_text(&q->line), stdout);
+        }
+        if (!predict_samples(q, f))
+            return false;
+    }
     return true;
 }
 
