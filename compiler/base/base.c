@@ -147,6 +147,10 @@ const char *number_text(Arena *a, double x)
         return "nan";
     if (isinf(x))
         return x > 0 ? "inf" : "-inf";
+    if (x == floor(x) && fabs(x) < 1e15) {
+        snprintf(s, sizeof s, "%.0f", x == 0 ? 0.0 : x);
+        return arena_copy(a, s, strlen(s));
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(s, sizeof s, "%.*g", digits, x);
         if (strtod(s, NULL) == x)
