@@ -12,9 +12,17 @@ typedef struct Place {
 
 enum { MAX_TILES = 2 };
 
+/* Different loads of an expression. */
+enum { MAX_LOADS = 256 };
+typedef struct Loads {
+    int n;
+    const Expr *at[MAX_LOADS];
+} Loads;
+
 /* What is chosen for one equation. */
 typedef struct Choice {
     Equation *q;
+    Loads *value, *tail; /* what they read */
     LaneKind lane;
     Index *lane_index; /* NULL: LANE_NONE, or flat */
     Index *batch;      /* the batch index of the box, or NULL */
@@ -34,10 +42,10 @@ typedef struct Build {
     Graph *graph; /* a copy of the caller's */
     Functions *functions;
     Loops *loops;
-    LIST(Choice *) choices; /* one for each equation */
+    LIST(Choice *) choices; /* one for each equation, in order */
     Place *lanes;           /* by tensor id: batched tensors in lanes */
     Place *rows;            /* by tensor id: everything else, and batched tensors sample by sample */
-    Equation **maker;       /* by tensor id */
+    Choice **maker;         /* by tensor id: of the equation that makes it, or NULL */
     bool *want_rows;        /* by tensor id: some kernel reads a batched tensor sample by sample */
     bool *want_lanes;
     bool *in_place;         /* by tensor id: its next value takes its place */
@@ -46,15 +54,8 @@ typedef struct Build {
 
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
 
-/* Different loads of an expression. */
-enum { MAX_LOADS = 64 };
-typedef struct Loads {
-    int n;
-    const Expr *at[MAX_LOADS];
-} Loads;
-
 /* choose.c */
-Loads loads_of(const Expr *e); /* e may be NULL */
+Loads *loads_of(Arena *a, const Expr *e); /* none for NULL */
 Choice *choose_lane(Build *b, Equation *q);
 /* tile.c */
 void choose_tile(Choice *c);

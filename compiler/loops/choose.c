@@ -23,17 +23,22 @@ static void note_load(const Expr *load, void *user)
     for (int i = 0; i < l->n; i++)
         if (expr_same(l->at[i], load))
             return;
-    if (l->n < MAX_LOADS)
-        l->at[l->n++] = load;
+    if (l->n == MAX_LOADS)
+        bug("an equation with more than %d loads", MAX_LOADS);
+    l->at[l->n++] = load;
 }
 
-Loads loads_of(const Expr *e)
+Loads *loads_of(Arena *a, const Expr *e)
 {
-    Loads l = {0};
+    static const Loads none;
+    Loads l;
 
-    if (e)
-        expr_loads(e, note_load, &l);
-    return l;
+    if (!e)
+        return (Loads *)&none;
+    l.n = 0;
+    expr_loads(e, note_load, &l);
+    size_t bytes = offsetof(Loads, at) + (size_t)l.n * sizeof *l.at;
+    return memcpy(arena_alloc(a, bytes), &l, bytes);
 }
 
 static int count_operations(const Expr *e, unsigned walk)
@@ -93,16 +98,15 @@ static bool numbers_flat(const Equation *q, const Expr *e, const Layout *l)
     }
 }
 
-static bool is_flat(const Equation *q)
+static bool is_flat(const Equation *q, const Loads *loads)
 {
     Layout l;
-    Loads loads = loads_of(q->value);
 
-    if (q->how != EQ_MAP || q->out->batched || q->out->rank == 0 || loads.n == MAX_LOADS ||
+    if (q->how != EQ_MAP || q->out->batched || q->out->rank == 0 ||
         !subscripts_plain(q->at, q->out->rank, q->out->size))
         return false;
-    for (int i = 0; i < loads.n; i++)
-        if (!same_place(q, loads.at[i]))
+    for (int i = 0; i < loads->n; i++)
+        if (!same_place(q, loads->at[i]))
             return false;
     layout_kept(&l, q->out->rank, q->out->size, q->out->integer);
     return numbers_flat(q, q->value, &l);
@@ -210,10 +214,23 @@ static void set_lane(Choice *c, LaneKind kind, Index *x, const char *why)
     c->why = why;
 }
 
+/* Neighbours of a batched tensor stand side by side in a form of its own only, made for whoever asks. The caller's
+ * inputs come like that. */
+static double unpacking_cost(const Loads *l, const Index *x)
+{
+    double cost = 0;
+
+    for (int i = 0; i < l->n; i++)
+        if (l->at[i]->tensor->batched && l->at[i]->tensor->role != ROLE_INPUT && expr_has_index(l->at[i], x))
+            cost += (double)tensor_count(l->at[i]->tensor) / LANES * 4;
+    return cost;
+}
+
 /* A result without the batch: the cheapest of samples (reduced), a reduced axis, the result's last axis, no lanes. */
-static void choose_unbatched(Choice *c, const Loads *l)
+static void choose_unbatched(Choice *c)
 {
     const Equation *q = c->q;
+    const Loads *l = c->value;
     double points = volume(q, 0, q->nbox), none = points * (2 + l->n), sum = 1e30, axis = 1e30, samples = 1e30;
     Index *last = q->out->rank > 0 ? last_index(q) : NULL, *summed = NULL;
 
@@ -226,7 +243,8 @@ static void choose_unbatched(Choice *c, const Loads *l)
     else if (c->outer < q->nbox)
         summed = lane_of_sum(q, c->outer, l, &sum);
     if (last)
-        axis = points / (double)last->size * vectors_in(last->size) * (1 + 0.3 * loads_cost(l, last, 1));
+        axis = points / (double)last->size * vectors_in(last->size) * (1 + 0.3 * loads_cost(l, last, 1)) +
+               unpacking_cost(l, last);
     if (axis <= samples && axis <= sum && axis <= none)
         set_lane(c, LANE_AXIS, last,
                  c->batch ? "few additions for each element, so its neighbours in lanes" : "neighbours in the result");
@@ -241,9 +259,10 @@ static void choose_unbatched(Choice *c, const Loads *l)
 Choice *choose_lane(Build *b, Equation *q)
 {
     Choice *c = NEW(b->arena, Choice);
-    Loads l = loads_of(q->value);
 
     c->q = q;
+    c->value = loads_of(b->arena, q->value);
+    c->tail = loads_of(b->arena, q->tail);
     c->batch = batch_of(q);
     c->outer = equation_outer(q);
     c->scatter = scatters(q);
@@ -253,11 +272,11 @@ Choice *choose_lane(Build *b, Equation *q)
         set_lane(c, LANE_SAMPLES, c->batch, "sixteen samples side by side");
     else if (c->scatter || q->out->batched)
         set_lane(c, LANE_NONE, NULL, "places of the result are met more than once");
-    else if ((c->flat = is_flat(q)))
+    else if ((c->flat = is_flat(q, c->value)))
         set_lane(c, LANE_AXIS, NULL, "all elements in one row");
     else if (q->out->rank == 0 && q->how == EQ_MAP)
         set_lane(c, LANE_NONE, NULL, "a single number");
     else
-        choose_unbatched(c, &l);
+        choose_unbatched(c);
     return c;
 }

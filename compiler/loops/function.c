@@ -76,19 +76,33 @@ static const char *comment_text(Arena *a, const Equation *q)
     return safe.n ? safe.s : "";
 }
 
+/* FNV-1a. */
+static uint32_t hash_text(const char *s)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *s; s++)
+        hash = (hash ^ (unsigned char)*s) * 16777619u;
+    return hash;
+}
+
 void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, const char *const *names,
                      const char *body)
 {
     Arena *a = b->functions->arena;
     const char *full = arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body);
 
-    for (int i = 0; i < b->functions->list.n; i++)
-        if (strcmp(b->functions->list.at[i]->body, full) == 0) {
-            k->function = b->functions->list.at[i];
-            k->function->uses++;
+    uint32_t hash = hash_text(full);
+    for (int i = 0; i < b->functions->list.n; i++) {
+        Function *old = b->functions->list.at[i];
+        if (old->hash == hash && strcmp(old->body, full) == 0) {
+            k->function = old;
+            old->uses++;
             return;
         }
+    }
     Function *f = NEW(a, Function);
+    f->hash = hash;
     f->name = name;
     for (int i = 2; name_used(b->functions, f->name); i++)
         f->name = arena_print(a, "%s_%d", name, i);
@@ -101,7 +115,7 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, c
 
 void function_print(Text *t, const Function *f, const char *prefix)
 {
-    text_print(t, "%sstatic void %s%s%s", f->text, prefix, f->name, f->body);
+    text_print(t, "%sNN_KERNEL void %s%s%s", f->text, prefix, f->name, f->body);
 }
 
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,

@@ -126,8 +126,9 @@ static void widen(const Expr *load, Layout *l)
         int64_t from, to;
         if (!expr_range(load->args[a], &from, &to))
             return;
-        low[a] = from < -l->low[a] ? -from : l->low[a];
-        high[a] = to >= l->size[a] + l->high[a] ? to - l->size[a] + 1 : l->high[a];
+        int64_t outside = -from > to - l->size[a] + 1 ? -from : to - l->size[a] + 1;
+        /* the same below and above: equal layers before and after a stride then share their code */
+        low[a] = high[a] = outside > l->low[a] ? outside : l->low[a];
         before *= (double)l->size[a];
         after *= (double)(low[a] + l->size[a] + high[a]);
     }
@@ -208,83 +209,73 @@ static bool same_bytes(const Equation *q, const Layout *out, const Layout *in)
 
 /* --- states and their next values --- */
 
-/* Whether the value of tensor `late` needs that of `early`: a walk from makers to what they read. */
+/* Whether the value of tensor t needs that of `early`: a walk from makers to what they read. */
 typedef struct Reach {
     Build *b;
     const Tensor *early;
-    bool found, *seen;
+    bool *seen;
 } Reach;
 
-static void reach_load(const Expr *load, void *user);
-
-static void reach_tensor(Reach *r, const Tensor *t)
+static bool reaches(Reach *r, const Tensor *t)
 {
+    const Choice *c = r->b->maker[t->id];
+
     if (t == r->early)
-        r->found = true;
-    if (r->found || r->seen[t->id] || !r->b->maker[t->id])
-        return;
+        return true;
+    if (r->seen[t->id] || !c)
+        return false;
     r->seen[t->id] = true;
-    Loads l = loads_of(r->b->maker[t->id]->value);
-    for (int i = 0; i < l.n; i++)
-        reach_load(l.at[i], r);
-    l = loads_of(r->b->maker[t->id]->tail);
-    for (int i = 0; i < l.n; i++)
-        reach_load(l.at[i], r);
+    for (int i = 0; i < c->value->n; i++)
+        if (reaches(r, c->value->at[i]->tensor))
+            return true;
+    for (int i = 0; i < c->tail->n; i++)
+        if (reaches(r, c->tail->at[i]->tensor))
+            return true;
+    return false;
 }
 
-static void reach_load(const Expr *load, void *user) { reach_tensor(user, load->tensor); }
-
-static bool needs(Build *b, const Tensor *late, const Tensor *early)
+static bool reads(const Loads *l, const Tensor *t)
 {
-    Reach r = {b, early, false, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
-
-    reach_tensor(&r, late);
-    return r.found;
+    for (int i = 0; i < l->n; i++)
+        if (l->at[i]->tensor == t)
+            return true;
+    return false;
 }
 
-/* All loads of t in e are at the place that q writes. */
-static bool reads_in_place(const Equation *q, const Expr *e, const Tensor *t)
+/* All loads of t are at the place that q writes. */
+static bool reads_in_place(const Equation *q, const Loads *l, const Tensor *t)
 {
-    Loads l = loads_of(e);
-
-    for (int i = 0; i < l.n; i++) {
-        if (l.at[i]->tensor != t)
+    for (int i = 0; i < l->n; i++) {
+        if (l->at[i]->tensor != t)
             continue;
         for (int a = 0; a < t->rank; a++)
-            if (!expr_same(l.at[i]->args[a], q->at[a]))
+            if (!expr_same(l->at[i]->args[a], q->at[a]))
                 return false;
     }
     return true;
-}
-
-static bool reads(const Expr *e, const Tensor *t)
-{
-    Loads l = loads_of(e);
-
-    for (int i = 0; i < l.n; i++)
-        if (l.at[i]->tensor == t)
-            return true;
-    return false;
 }
 
 /* The new value may take the place of the old one: its maker reads the old one only where it writes, and whoever else
  * reads the old one can do so before. */
 static bool replaces_in_place(Build *b, const Tensor *old)
 {
-    const Equation *maker = b->maker[old->next->id];
+    const Choice *maker = b->maker[old->next->id];
+    int from = 0;
 
     if (!maker || old->next->rank != old->rank || old->next->role != ROLE_TEMP)
         return false;
-    for (int i = 0; i < b->graph->equations.n; i++) {
-        const Equation *q = b->graph->equations.at[i];
-        if (q == maker)
-            continue;
-        if ((reads(q->value, old) || reads(q->tail, old)) && needs(b, q->out, old->next))
+    /* Who stands before the maker cannot need what it makes. */
+    while (b->choices.at[from] != maker)
+        from++;
+    Reach r = {b, old->next, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
+    for (int i = from + 1; i < b->choices.n; i++) {
+        const Choice *c = b->choices.at[i];
+        if ((reads(c->value, old) || reads(c->tail, old)) && reaches(&r, c->q->out))
             return false;
     }
-    if (maker->how == EQ_MAP)
-        return reads_in_place(maker, maker->value, old);
-    return !reads(maker->value, old) && (!maker->tail || reads_in_place(maker, maker->tail, old));
+    if (maker->q->how == EQ_MAP)
+        return reads_in_place(maker->q, maker->value, old);
+    return !reads(maker->value, old) && reads_in_place(maker->q, maker->tail, old);
 }
 
 /* --- all places of a graph --- */
@@ -349,10 +340,10 @@ static void find_halos(Build *b)
     }
     for (int i = 0; i < b->choices.n; i++) {
         const Choice *c = b->choices.at[i];
-        Loads l[2] = {loads_of(c->q->value), loads_of(c->q->tail)};
+        const Loads *l[2] = {c->value, c->tail};
         for (int k = 0; k < 2; k++)
-            for (int j = 0; j < l[k].n; j++) {
-                const Expr *load = l[k].at[j];
+            for (int j = 0; j < l[k]->n; j++) {
+                const Expr *load = l[k]->at[j];
                 if (!load->tensor->batched)
                     continue;
                 if (reads_rows(c, load)) {

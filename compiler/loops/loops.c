@@ -88,6 +88,7 @@ static void add_kernels(Build *b)
                 add_kernel(b, kernel_clear(b, p));
             choose_tile(c);
             add_kernel(b, kernel_equation(b, c));
+            b->loops->kernels.at[b->loops->kernels.n - 1]->choice = c;
         }
         add_forms(b, c->q->out);
     }
@@ -125,8 +126,10 @@ static void choose_lanes(Build *b)
     for (int i = 0; i < g->equations.n; i++) {
         Choice *c = choose_lane(b, g->equations.at[i]);
         PUSH(b->arena, b->choices, c);
-        if ((c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM) && c->q->out->rank > 0 && c->q->tail)
+        if ((c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM) && c->q->out->rank > 0 && c->q->tail) {
             part_tail(b, c->q);
+            c->tail = loads_of(b->arena, NULL);
+        }
     }
     g->equations.n = 0;
     for (int i = 0; i < b->choices.n; i++)
@@ -137,9 +140,9 @@ static void find_makers(Build *b)
 {
     Graph *g = b->graph;
 
-    b->maker = NEW_ARRAY(b->arena, Equation *, g->tensors.n);
-    for (int i = 0; i < g->equations.n; i++)
-        b->maker[g->equations.at[i]->out->id] = g->equations.at[i];
+    b->maker = NEW_ARRAY(b->arena, Choice *, g->tensors.n);
+    for (int i = 0; i < b->choices.n; i++)
+        b->maker[b->choices.at[i]->q->out->id] = b->choices.at[i];
 }
 
 Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f)
@@ -214,6 +217,12 @@ void loops_print(Text *t, const Loops *l)
 void loops_prelude(Text *t)
 {
     text_print(t, "%s",
+               "/* Kernels stay functions: inlined into one another they would compile slowly and run no faster. */\n"
+               "#if defined __GNUC__\n"
+               "#define NN_KERNEL static __attribute__((noinline))\n"
+               "#else\n"
+               "#define NN_KERNEL static\n"
+               "#endif\n\n"
                "/* Tiles are small arrays whose every element becomes a register, once the loops over them are unrolled. */\n"
                "#if defined __clang__\n"
                "#define NN_UNROLL _Pragma(\"clang loop unroll(full)\")\n"

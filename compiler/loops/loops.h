@@ -18,7 +18,7 @@
  *     ORDER_ROWS    [axes], row-major; batched: one row of axes a sample
  *     ORDER_DOUBLE  one double
  *
- * Kernels are C functions  static void NAME(pointers..., numbers..., [long n,] long first, long end)  that carry
+ * Kernels are static C functions  void NAME(pointers..., numbers..., [long n,] long first, long end)  that carry
  * out tasks first..end-1, where n is the number of samples in this call. Any split of the tasks over threads gives the
  * same bits: a task writes outputs of its own and holds every sum it needs. */
 #ifndef NNC_LOOPS_H
@@ -26,7 +26,7 @@
 
 #include "graph/program.h"
 
-enum { LANES = 16, MAX_ARGS = 64, MAX_NUMBERS = 8, MAX_LOOPS = 20 };
+enum { LANES = 16, MAX_ARGS = 128, MAX_NUMBERS = 8, MAX_LOOPS = 20 };
 
 typedef enum { ORDER_LANES, ORDER_ROWS, ORDER_DOUBLE } Order;
 
@@ -99,6 +99,7 @@ typedef struct Function {
     const char *name; /* unique in the program, without the model's prefix */
     const char *text; /* comment (equation, file:line) and definition, ends in a newline */
     const char *body; /* what makes it equal to another: the text without comment and name */
+    uint32_t hash;    /* of body */
     int uses;
 } Function;
 
@@ -124,6 +125,7 @@ typedef struct Kernel {
     Loop loop[MAX_LOOPS];
     double flops, bytes;  /* of a full batch */
     const char *why;
+    const struct Choice *choice; /* of an equation */
 } Kernel;
 
 /* Kernels that run without waiting for each other. Between phases: a barrier. */
@@ -166,7 +168,7 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
                  const char *first, const char *end);
 /* What the functions need beside nn_vec.h and nn_random.h: to be printed once, after them. */
 void loops_prelude(Text *t);
-/* The definition with its prefix: "static void lenet5_conv1_y(...)". */
+/* The definition with its prefix: "NN_KERNEL void lenet5_conv1_y(...)"; NN_KERNEL, of the prelude, is a static one. */
 void function_print(Text *t, const Function *f, const char *prefix);
 /* --emit=loops. */
 void loops_print(Text *t, const Loops *l);

@@ -80,7 +80,7 @@ static double pair_cycles(const Tiling *t, const int *k, const int *steps)
 static void tiling_new(Tiling *t, const Choice *c)
 {
     const Equation *q = c->q;
-    Loads l = loads_of(q->value);
+    const Loads *l = c->value;
 
     *t = (Tiling){.choice = c, .iterations = 1, .ending = 2};
     if (c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM)
@@ -90,11 +90,11 @@ static void tiling_new(Tiling *t, const Choice *c)
             t->candidate[t->ncandidates++] = q->box[i];
     for (int i = c->outer; i < q->nbox; i++)
         t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
-    t->nneeds = l.n;
-    for (int i = 0; i < l.n; i++) {
-        t->need[i].vector = c->lane_index && expr_has_index(l.at[i], c->lane_index);
+    t->nneeds = l->n;
+    for (int i = 0; i < l->n; i++) {
+        t->need[i].vector = c->lane_index && expr_has_index(l->at[i], c->lane_index);
         for (int k = 0; k < t->ncandidates; k++)
-            if (expr_has_index(l.at[i], t->candidate[k]))
+            if (expr_has_index(l->at[i], t->candidate[k]))
                 t->need[i].index |= 1u << k;
     }
 }
