@@ -5,6 +5,7 @@
 #include <check.h>
 #include <dlfcn.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -502,6 +503,26 @@ static void predicts(const Model *m, unsigned char *ctx, size_t weights, const v
     free(other);
 }
 
+/* Memory that begins at 64 bytes past a page and ends where a guard notices the first byte too many. */
+enum { GUARD = 192 };
+
+static unsigned char *guarded(size_t n)
+{
+    unsigned char *p = aligned_alloc(4096, (64 + n + GUARD + 4095) / 4096 * 4096);
+
+    memset(p, 0xa5, 64 + n + GUARD);
+    return p + 64;
+}
+
+static void check_guard(unsigned char *p, size_t n)
+{
+    for (int i = 0; i < GUARD; i++)
+        ck_assert_int_eq(p[n + (size_t)i], 0xa5);
+    for (int i = 1; i <= 64; i++)
+        ck_assert_int_eq(p[-i], 0xa5);
+    free(p - 64);
+}
+
 START_TEST(same_text)
 {
     Arena *a = arena_new();
@@ -529,7 +550,7 @@ START_TEST(trains_like_the_interpreter)
     ck_assert_msg(command(a, arena_print(a, "%s -c -o %s.o model.c && %s -shared -o %s.so %s.o -lm", how, name, how, name, name)) == 0,
                   "%s", how);
     Model m = open_model(a, name);
-    unsigned char *ctx = aligned_alloc(64, bytes), *scratch = aligned_alloc(64, scratch_bytes), *file = malloc(file_bytes);
+    unsigned char *ctx = guarded(bytes), *scratch = guarded(scratch_bytes), *file = guarded(file_bytes);
     train_like_oracle(a, &m, ctx, file, file_bytes);
     predicts(&m, ctx, (size_t)constant(a, "WEIGHT_BYTES"), file, file_bytes, scratch);
     refuses(&m, ctx, bytes, (size_t)((const char *)m.metrics(ctx) - (const char *)ctx), scratch);
@@ -537,7 +558,68 @@ START_TEST(trains_like_the_interpreter)
     FILE *f = fopen(arena_print(a, "%s/%s.weights", folder, name), "wb");
     ck_assert_uint_eq(fwrite(file, 1, file_bytes, f), file_bytes);
     fclose(f);
-    free(ctx), free(scratch), free(file);
+    check_guard(ctx, bytes);
+    check_guard(scratch, scratch_bytes);
+    check_guard(file, file_bytes);
+    arena_free(a);
+}
+END_TEST
+
+/* Both nets in one process, each trained by four threads at once in contexts of their own. */
+typedef struct Worker {
+    Model model;
+    const Shape *shape;
+    const float *x, *y;
+    size_t bytes, file_bytes;
+    unsigned char *file;
+} Worker;
+
+static void *work(void *user)
+{
+    Worker *w = user;
+    struct { const float *x, *y; } batch = {w->x, w->y};
+    unsigned char *ctx = aligned_alloc(64, w->bytes);
+
+    w->model.init(ctx, 9);
+    w->model.scalars(ctx)[7] = w->shape->lr;
+    for (int i = 0; i < 20; i++)
+        w->model.step(ctx, &batch, w->shape->batch);
+    w->model.save(ctx, w->file, w->file_bytes);
+    free(ctx);
+    return NULL;
+}
+
+START_TEST(many_at_once)
+{
+    enum { EACH = 4 };
+    Arena *a = arena_new();
+    Worker workers[NSHAPES * EACH];
+    pthread_t threads[NSHAPES * EACH];
+    int n = 0;
+
+    if (!have(builds[_i].command))
+        return;
+    for (int net = 0; net < NSHAPES; net++) {
+        use_net(net);
+        float *x = NEW_ARRAY(a, float, shape->batch * shape->in), *y = NEW_ARRAY(a, float, shape->batch);
+        make_samples(x, y, shape->batch, 2);
+        for (int i = 0; i < EACH; i++, n++) {
+            workers[n] = (Worker){open_model(a, builds[_i].name), shape, x, y, (size_t)constant(a, "BYTES"),
+                                  (size_t)constant(a, "FILE_BYTES"), NULL};
+            workers[n].file = NEW_ARRAY(a, unsigned char, workers[n].file_bytes);
+        }
+    }
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < n; i += EACH) { /* alone, it comes to the same */
+        Worker alone = workers[i];
+        alone.file = NEW_ARRAY(a, unsigned char, alone.file_bytes);
+        work(&alone);
+        for (int k = 0; k < EACH; k++)
+            ck_assert_mem_eq(alone.file, workers[i + k].file, alone.file_bytes);
+    }
     arena_free(a);
 }
 END_TEST
@@ -627,6 +709,7 @@ int main(void)
     tcase_add_loop_test(c, same_text, 0, NSHAPES);
     tcase_add_loop_test(c, trains_like_the_interpreter, 0, NBUILDS * NSHAPES);
     tcase_add_loop_test(c, same_bits, 0, NSHAPES);
+    tcase_add_loop_test(c, many_at_once, 1, 4);
     tcase_add_loop_test(c, self_contained, 0, NSHAPES);
     tcase_add_test(c, header_as_cplusplus);
     tcase_add_loop_test(c, main_compiles, 0, NSHAPES);
