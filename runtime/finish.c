@@ -128,15 +128,66 @@ static void show_best(const Trainer *t, const Clock *c)
            c->best);
 }
 
+/* A file to try predict on, that is there: the one that was trained on, or its test images. */
+static bool find_sample_file(const Trainer *t, char path[NN_FILE_PATH])
+{
+    static const char *const images[] = {"t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte",
+                                         "t10k-images.idx3-ubyte", "t10k-images.idx3-ubyte.gz"};
+    const nn_setting *source = nn_setting_find(t->p->data, t->p->ndata, "source");
+    const char *reader = source->value.text, *origin = t->samples.data.origin;
+
+    if (strcmp(reader, "csv") == 0 || strcmp(reader, "idx") == 0 || strcmp(reader, "npy") == 0) {
+        snprintf(path, NN_FILE_PATH, "%.1000s", origin);
+        return nn_file_exists(path);
+    }
+    for (int i = 0; i < 4 && strstr(reader, "mnist") != NULL; i++) {
+        snprintf(path, NN_FILE_PATH, "%.900s/%s", origin, images[i]);
+        if (nn_file_exists(path))
+            return true;
+    }
+    return false;
+}
+
+/* `printf 'x1,x2\n0.5,1\n' |`: the first sample, where a sample is a few numbers. */
+static bool put_first_sample(const Trainer *t, Text *line)
+{
+    const nn_program *p = t->p;
+
+    nn_text_print(line, "printf '");
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < p->nfields && !p->fields[i].label; i++) {
+            float x;
+
+            if (p->fields[i].rank != 0 || i == 8)
+                return false;
+            nn_text_print(line, i > 0 ? "," : "");
+            nn_data_floats(&t->samples.data, t->samples.columns[i], 0, &x);
+            if (pass == 0)
+                nn_text_print(line, "%s", p->fields[i].name);
+            else
+                nn_text_print(line, "%.4g", (double)x);
+        }
+        nn_text_print(line, "\\n");
+    }
+    nn_text_print(line, "' | ");
+    return true;
+}
+
 static void show_next(const Trainer *t)
 {
-    const char *program = t->options.program, *run = strrchr(t->run.directory, '/');
-    bool tabular = t->p->fields[0].rank <= 1;
+    const char *program = t->options.program;
+    char path[NN_FILE_PATH];
+    Text line = {0};
 
-    run = run != NULL ? run + 1 : t->run.directory;
     printf("weights: %s\n\nnext:\n", t->path);
-    printf("  %s predict --run=%s %s\n", program, run, tabular ? "FILE.csv" : "FILE.npy");
-    printf("  %s export --run=%s %s.safetensors\n", program, run, run);
+    if (find_sample_file(t, path))
+        printf("  %s predict %s\n", program, path);
+    else if (put_first_sample(t, &line))
+        printf("  %s%s predict\n", nn_text(&line), program);
+    else
+        printf("  %s predict FILE.npy\n", program);
+    printf("  %s export\n", program);
+    nn_text_free(&line);
 }
 
 bool nn_show_result(Trainer *t, const Clock *c, Fault *f)

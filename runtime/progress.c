@@ -37,7 +37,7 @@ static int terminal_width(void)
 
 void nn_display_move(Display *d, const char *what, double done, double total, const char *figures, double left)
 {
-    enum { BAR = 24 };
+    enum { BAR = 16 };
     char bar[BAR + 1], line[400], time[32];
     double part = total > 0 ? done / total : 1;
     int full = (int)(part * BAR), width = terminal_width() - 1;
