@@ -28,10 +28,24 @@ static void print_field_checks(Text *t, const Program *p, const char *base, bool
         if (f->classes == 0 || (f->label && !labels))
             continue;
         text_print(t, "    for (long i = 0; i < ");
-        text_print(t, field_count(f) == 1 ? "n" : "n * %lld", (long long)field_count(f));
+        text_print(t, field_count(f) == 1 ? "n" : "(long)n * %lld", (long long)field_count(f));
         text_print(t, "; i++)\n        if (%s%s[i] < 0 || %s%s[i] >= %d)\n            return %s_EARGUMENT;\n", base, names[i], base,
                    names[i], f->classes, up(t, p));
     }
+}
+
+/* What a training needs to know and the caller may change. */
+static void print_clock(Text *t, const Program *p)
+{
+    static const struct { const char *name, *value; } values[] = {
+        {"last", "1"}, {"epoch", "1"}, {"steps_per_epoch", "1"}, {"total_steps", "1e9"}, {"valid_loss", "(double)INFINITY"},
+        {"seed", "(double)seed"}};
+
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        text_print(t, "    %s = %s;\n", scalar(t, p, values[i].name), values[i].value);
+    text_print(t, "    %s = ", scalar(t, p, "base_lr"));
+    c_double(t, base_rate(p));
+    text_print(t, ";\n");
 }
 
 static void print_init(Text *t, const Program *p)
@@ -42,14 +56,11 @@ static void print_init(Text *t, const Program *p)
     text_print(t, "    if (%s_cpu_lacks())\n        return %s_ECPU;\n    if (!%s_aligned(ctx))\n        return %s_EARGUMENT;\n", prefix,
                up(t, p), prefix, up(t, p));
     text_print(t, "    memset(ctx, 0, %s_BYTES);\n", up(t, p));
-    static const struct { const char *name, *value; } values[] = {
-        {"last", "1"}, {"epoch", "1"}, {"steps_per_epoch", "1"}, {"total_steps", "1e9"}, {"valid_loss", "(double)INFINITY"},
-        {"seed", "(double)seed"}};
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        text_print(t, "    %s = %s;\n", scalar(t, p, values[i].name), values[i].value);
-    text_print(t, "    %s = ", scalar(t, p, "base_lr"));
-    c_double(t, base_rate(p));
-    text_print(t, ";\n    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
+    if (p->step)
+        print_clock(t, p);
+    else
+        text_print(t, "    scalars[%d] = (double)seed;\n", scalar_position("seed"));
+    text_print(t, "    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
 }
 
 /* A result of the graph goes to a scalar of the context. */
@@ -196,11 +207,10 @@ void print_entries(Text *t, const Program *p, const Plan *plan)
 {
     const char *prefix = emit_prefix(t->arena, p);
 
-    if (p->init) {
+    if (p->init)
         print_init(t, p);
-        text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
-    }
     if (p->step) {
+        text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
         print_step(t, p, plan);
         if (p->eval)
             print_eval(t, p);

@@ -50,7 +50,8 @@ static void print_constants(Text *t, const Program *p, const Plan *plan)
     if (p->prepare)
         print_constant(t, up, "PREPARE_BYTES", plan->prepare_bytes, "scratch memory of prepare");
     print_constant(t, up, "FILE_BYTES", file_bytes(p), "what save writes");
-    print_constant(t, up, "BATCH", p->batch, "samples a step or eval takes at most");
+    if (p->step)
+        print_constant(t, up, "BATCH", p->batch, "samples a step or eval takes at most");
     print_constant(t, up, "WEIGHTS", count_weights(p), "numbers that are trained");
     text_print(t, "\n/* What the functions below return. */\nenum { %s_OK, %s_EARGUMENT, %s_EFORMAT, %s_ENOTFINITE, %s_ECPU };\n",
                up, up, up, up, up);
@@ -127,8 +128,8 @@ static void print_training(Text *t, const Program *p)
     text_print(t,
                "\n/* One step of training on 1..%s_BATCH samples. A loss that is not finite gives %s_ENOTFINITE and leaves\n"
                " * weights and states as they were. The loss and the metrics of the samples are added up until reset. */\n"
-               "int %s_step(void *ctx, const %s_batch *batch, int n);\n",
-               up, up, prefix, prefix);
+               "int %s_step(void *ctx, const %s_batch *batch, int n);\ndouble *%s_scalars(void *ctx);\n",
+               up, up, prefix, prefix, prefix);
     if (p->eval)
         text_print(t, "/* The same without learning. */\nint %s_eval(void *ctx, const %s_batch *batch, int n);\n", prefix, prefix);
     text_print(t, "\n/* Forget the sums of loss and metrics; make figures of them; the mean loss, and all figures, of the last report. */\n"
@@ -185,13 +186,14 @@ void emit_model_h(Text *t, const Program *p, const Plan *plan)
                   "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
                up, up);
     print_constants(t, p, plan);
-    print_batch(t, p);
-    if (p->init)
+    if (p->step) {
+        print_batch(t, p);
         print_scalars(t, p);
+    }
     if (p->report)
         print_metrics(t, p);
     if (p->init)
-        text_print(t, "\n/* Draws the weights; the same seed gives the same bits. */\nint %s_init(void *ctx, uint64_t seed);\ndouble *%s_scalars(void *ctx);\n", prefix, prefix);
+        text_print(t, "\n/* Draws the weights; the same seed gives the same bits. */\nint %s_init(void *ctx, uint64_t seed);\n", prefix);
     if (p->step)
         print_training(t, p);
     print_inference(t, p);

@@ -23,17 +23,22 @@ static bool is_reserved(const char *s)
     return strncmp(s, "nn_", 3) == 0;
 }
 
-/* Letters, digits and _ stay; any other byte becomes _. ASCII only, whatever the locale says. */
+/* Letters, digits and _ stay; other bytes become one _ between them. ASCII only, whatever the locale says. */
 static char *plain_name(Arena *a, const char *name)
 {
     Text t = {.arena = a};
+    bool gap = false;
 
     if (!*name || (*name >= '0' && *name <= '9') || *name == '_')
         text_print(&t, "x");
     for (const char *s = name; *s; s++) {
-        bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9');
-        text_print(&t, "%c", letter ? *s : '_');
+        bool fine = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_';
+        if (fine)
+            text_print(&t, "%s%c", gap ? "_" : "", *s);
+        gap = !fine && t.n > 0;
     }
+    if (t.n == 0)
+        text_print(&t, "x");
     return t.s;
 }
 

@@ -346,6 +346,16 @@ static bool uses_kind(const Runner *r, StorageKind kind)
     return false;
 }
 
+static bool uses_field(const Runner *r, int field)
+{
+    for (int i = 0; i < r->loops->storages.n; i++) {
+        const Storage *s = r->loops->storages.at[i];
+        if (s->kind == STORAGE_FIELD && s->field == field && r->used[s->id])
+            return true;
+    }
+    return false;
+}
+
 static void print_arguments(Text *t, const Runner *r, bool types)
 {
     const Program *p = r->program;
@@ -399,10 +409,14 @@ static void print_locals(Text *t, const Runner *r)
         if (!uses_kind(r, STORAGE_WORK))
             text_print(t, "    (void)work;\n");
         for (int i = 0; i < r->program->fields.n; i++)
-            if (!r->program->fields.at[i].label)
+            if (!r->program->fields.at[i].label && !uses_field(r, i))
                 text_print(t, "    (void)%s;\n", field_names(r->program)[i]);
-    } else if (n && !uses_kind(r, STORAGE_FIELD))
-        text_print(t, "    (void)batch;\n");
+    } else {
+        if (!uses_kind(r, STORAGE_KEPT) && !uses_kind(r, STORAGE_WORK) && !uses_kind(r, STORAGE_SCALAR))
+            text_print(t, "    (void)context;\n");
+        if (n && !uses_kind(r, STORAGE_FIELD))
+            text_print(t, "    (void)batch;\n");
+    }
     if (n && !takes_n)
         text_print(t, "    (void)n;\n");
 }

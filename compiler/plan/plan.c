@@ -75,6 +75,12 @@ static void work_make(Arena *a, Work *w, Loops *loops)
     w->bytes = plan_pack(a, w->buffers, w->n);
 }
 
+/* Never none: a caller may declare an array of so many bytes. */
+static int64_t scratch_bytes(const Work *w)
+{
+    return w->loops && w->bytes == 0 ? PLAN_ALIGN : w->bytes;
+}
+
 Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions *f)
 {
     Plan *plan = NEW(a, Plan);
@@ -98,7 +104,7 @@ Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions
             most = plan->work[i].bytes;
     }
     plan->bytes = plan->work_offset + most;
-    plan->predict_bytes = plan->work[GRAPH_PREDICT].bytes;
-    plan->prepare_bytes = plan->work[GRAPH_PREPARE].bytes;
+    plan->predict_bytes = scratch_bytes(&plan->work[GRAPH_PREDICT]);
+    plan->prepare_bytes = scratch_bytes(&plan->work[GRAPH_PREPARE]);
     return plan;
 }

@@ -18,7 +18,7 @@ typedef struct Shape {
     double lr;
 } Shape;
 static const Shape shapes[] = {
-    {"Tiny */ ?\?/ Net", "tiny________net", 20, 2, 3, 0.1},
+    {"Tiny */ ?\?/ Net", "tiny_net", 20, 2, 3, 0.1},
     {"Wide", "wide", 200, 100, 67, 0.001},
 };
 enum { NSHAPES = sizeof shapes / sizeof shapes[0], MOST_BATCH = 200, MOST_IN = 100 };
@@ -674,7 +674,7 @@ START_TEST(header_as_cplusplus)
     use_net(0);
     if (!have("g++"))
         return;
-    text_print(&t, "#include \"model.h\"\nint main() { return tiny________net_init(0, 1) == TINY________NET_EARGUMENT ? 0 : 1; }\n");
+    text_print(&t, "#include \"model.h\"\nint main() { return tiny_net_init(0, 1) == TINY_NET_EARGUMENT ? 0 : 1; }\n");
     write_text(a, "use.cc", &t);
     ck_assert_int_eq(command(a, "g++ -std=c++98 -Wall -Wextra -Wpedantic -Werror -c use.cc -o use.o"), 0);
     ck_assert_int_eq(command(a, "g++ -std=c++17 -Wall -Wextra -Wpedantic -Werror -c use.cc -o use.o"), 0);
