@@ -1,7 +1,8 @@
 /* check_gradients.c -- derived gradients compared with differences of the loss, in double.
  *
  * The loss is differenced by the five-point formula, whose error is h^4. A step that crosses a kink (relu, max) gives
- * a wrong difference, so smaller steps are tried before a derivative is called wrong. */
+ * a wrong difference, so smaller steps are tried before a derivative is called wrong. What detach() holds back stays
+ * at its first value while the loss is differenced. */
 #include "graph/check_gradients.h"
 
 #include "../../runtime/nn_random.h"
@@ -119,6 +120,8 @@ static bool reads(Expr *e, const bool *tensors, unsigned walk)
     if (e->walk == walk)
         return false;
     e->walk = walk;
+    if (expr_is(e, OP_detach))
+        return false;
     if (e->kind == EXPR_LOAD && tensors[e->tensor->id])
         return true;
     for (int i = 0; i < e->nargs; i++)
@@ -127,7 +130,7 @@ static bool reads(Expr *e, const bool *tensors, unsigned walk)
     return false;
 }
 
-/* By tensor id: x and what forward equations make of it. */
+/* By tensor id: x and what forward equations make of it; what is detached stays as it is. */
 static bool *dependent_on(const Trial *t, const Tensor *x)
 {
     bool *depends = NEW_ARRAY(t->arena, bool, t->graph->tensors.n);
@@ -250,6 +253,101 @@ static void compare_parameter(Trial *t, GradientRow *row, const Tensor *x, const
     row->good = row->by_hand || row->worst <= TOLERANCE;
 }
 
+/* --- detached values become tensors of their own --- */
+
+/* The outermost detach in e, or NULL. */
+static Expr *find_detach(Expr *e, unsigned walk)
+{
+    if (e->walk == walk)
+        return NULL;
+    e->walk = walk;
+    if (expr_is(e, OP_detach))
+        return e;
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++) {
+        Expr *found = find_detach(e->args[i], walk);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+static Expr *replace(Arena *a, Expr *e, const Expr *old, Expr *fresh)
+{
+    Expr *args[3];
+    bool changed = false;
+
+    if (e == old)
+        return fresh;
+    if (e->kind != EXPR_OP)
+        return e;
+    for (int i = 0; i < e->nargs; i++) {
+        args[i] = replace(a, e->args[i], old, fresh);
+        changed |= args[i] != e->args[i];
+    }
+    return changed ? expr_apply(a, e->op, args) : e;
+}
+
+/* held[indices] = detach(e) before equation q, which reads that instead. NULL when it has too many indices. */
+static Equation *hold(Graph *g, Equation *q, Expr *detached)
+{
+    Equation probe = {.out = graph_scalar(g, "count"), .value = detached};
+    int64_t size[MAX_RANK];
+    Expr *at[MAX_RANK];
+
+    equation_collect_box(&probe);
+    if (probe.nbox > MAX_RANK)
+        return NULL;
+    for (int k = 0; k < probe.nbox; k++) /* the batch is the first axis */
+        if (probe.box[k]->batch) {
+            Index *first = probe.box[0];
+            probe.box[0] = probe.box[k];
+            probe.box[k] = first;
+        }
+    for (int k = 0; k < probe.nbox; k++) {
+        at[k] = expr_index(g->arena, probe.box[k]);
+        size[k] = probe.box[k]->size;
+    }
+    Tensor *held = graph_tensor(g, arena_print(g->arena, "held.%s", q->out->name), ROLE_TEMP, probe.nbox, size);
+    held->batched = probe.nbox > 0 && probe.box[0]->batch;
+    q->value = replace(g->arena, q->value, detached, expr_load(g->arena, held, at, false));
+    graph_equation(g, held, at, EQ_MAP, detached);
+    return g->equations.at[--g->equations.n];
+}
+
+static void hold_detached(Graph *g)
+{
+    Equation **old = g->equations.at;
+    int n = g->equations.n;
+    LIST(Equation *) all = {0};
+    int *now = NEW_ARRAY(g->arena, int, n + 1); /* where old equation i is */
+
+    for (int i = 0; i < n; i++) {
+        Expr *found;
+        now[i] = all.n;
+        while (!expr_is(old[i]->value, OP_detach) && (found = find_detach(old[i]->value, expr_walk()))) {
+            Equation *held = hold(g, old[i], found);
+            if (!held)
+                break;
+            PUSH(g->arena, all, held);
+        }
+        PUSH(g->arena, all, old[i]);
+    }
+    now[n] = all.n;
+    int customs = 0;
+    for (int i = 0; i < g->customs.n; i++) {
+        CustomGrad *c = g->customs.at[i];
+        if (c->last > n) /* behind the loss */
+            continue;
+        c->first = now[c->first];
+        c->last = now[c->last];
+        g->customs.at[customs++] = c;
+    }
+    g->customs.n = customs;
+    g->equations.n = 0;
+    for (int i = 0; i < all.n; i++)
+        PUSH(g->arena, g->equations, all.at[i]);
+}
+
 /* A copy of step up to the equation that makes the loss. */
 static void take_forward(Trial *t, const Graph *step)
 {
@@ -261,6 +359,8 @@ static void take_forward(Trial *t, const Graph *step)
         if (t->graph->equations.at[i]->out == t->loss)
             t->forward = i + 1;
     t->graph->equations.n = t->forward;
+    hold_detached(t->graph);
+    t->forward = t->graph->equations.n;
     for (int i = 0; i < t->graph->tensors.n; i++) {
         t->graph->tensors.at[i]->next = NULL;
         t->graph->tensors.at[i]->wanted = t->graph->tensors.at[i] == t->loss;

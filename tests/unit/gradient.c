@@ -455,6 +455,26 @@ START_TEST(test_check_gradients)
 }
 END_TEST
 
+/* What is detached stays where it is while the loss is differenced. */
+START_TEST(test_check_detached)
+{
+    Arena *a = arena_new();
+    Graph *g = graph_read(a, 4,
+                          "input x[b,3]\nparam w[3]\nscalar count\n"
+                          "y[b,c] = w[c] * x[b,c]\n"
+                          "l[b,c] = (y[b,c] - detach(2 * y[b,c] + w[c]))^2 + w[c] * detach(sin(w[c]) + detach(y[b,c]))\n"
+                          "top[b] = max[c] detach(y[b,c])\n"
+                          "loss = sum[b,c] (if b < count then l[b,c] * detach(top[b]) else 0)\n");
+    Program p = {.arena = a, .batch = 4, .step = g};
+    GradientCheck *c = check_gradients(a, &p, 1);
+    Text t = {.arena = a};
+
+    gradient_check_print(&t, c);
+    ck_assert_msg(c->good && c->rows.n == 1 && fabs(c->rows.at[0].derived) > 0.01, "%s", t.s);
+    arena_free(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("gradient");
@@ -471,6 +491,7 @@ int main(void)
     tcase_add_test(t, test_independent);
     tcase_add_test(t, test_custom);
     tcase_add_test(t, test_check_gradients);
+    tcase_add_test(t, test_check_detached);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
