@@ -269,16 +269,18 @@ static void print_main(Text *t, const Trainer *how)
 {
     const char *feature = how->features;
 
+    if (*feature)
+        text_print(t,
+                   "#if defined __x86_64__\nstatic int lacks(const char *feature)\n{\n"
+                   "    fprintf(stderr, \"trainer: this program was built for %%s processors; this machine lacks %%s. \"\n"
+                   "                    \"Rebuild with nnc --target-cpu=native\\n\", program.target, feature);\n"
+                   "    return 1;\n}\n#endif\n\n");
     text_print(t, "int main(int argc, char **argv)\n{\n");
     if (*feature)
-        text_print(t, "#if defined(__x86_64__)\n    __builtin_cpu_init();\n");
+        text_print(t, "#if defined __x86_64__\n    __builtin_cpu_init();\n");
     while (*feature) {
         int n = (int)strcspn(feature, " ");
-        text_print(t,
-                   "    if (!__builtin_cpu_supports(\"%.*s\")) {\n"
-                   "        fputs(\"trainer: this program was built for %s processors; this machine lacks %.*s. \"\n"
-                   "              \"Rebuild with nnc --target-cpu=native\\n\", stderr);\n        return 1;\n    }\n",
-                   n, feature, how->target, n, feature);
+        text_print(t, "    if (!__builtin_cpu_supports(\"%.*s\"))\n        return lacks(\"%.*s\");\n", n, feature, n, feature);
         feature += n;
         feature += strspn(feature, " ");
     }
