@@ -40,6 +40,9 @@ static void print_field(const nn_field *f)
     printf("%s\n", f->label ? " (label)" : "");
 }
 
+/* A layer inside another is shown where it holds weights. */
+static bool is_shown(const nn_layer *l) { return l->depth == 0 || l->weights > 0; }
+
 static int widest(const nn_program *p, bool calls)
 {
     int most = 5;
@@ -48,7 +51,7 @@ static int widest(const nn_program *p, bool calls)
         const nn_layer *l = &p->layers[i];
         int n = (int)strlen(calls ? l->call : l->name) + (calls ? 0 : 2 * l->depth);
 
-        most = n > most ? n : most;
+        most = is_shown(l) && n > most ? n : most;
     }
     return most < 44 ? most : 44;
 }
@@ -62,6 +65,8 @@ static void print_layers(const nn_program *p)
     for (int i = 0; i < p->nlayers; i++) {
         const nn_layer *l = &p->layers[i];
 
+        if (!is_shown(l))
+            continue;
         printf("%*s%-*s  %-*s  %-14s %12s %16s  %d\n", 2 * l->depth, "", name - 2 * l->depth, l->name, call, l->call,
                nn_shape_text(shape, l->rank, l->shape), l->weights > 0 ? nn_count_text(weights, l->weights) : "",
                l->operations > 0 ? nn_count_text(operations, l->operations) : "", l->line);

@@ -157,7 +157,7 @@ static void teardown(void)
 {
     ck_assert_int_eq(chdir("/"), 0);
     nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    tiny_fail_at = tiny_signal_at = -1;
+    tiny_fail_at = tiny_signal_at = tiny_signal_at_eval = -1;
     tiny_sign = 1;
 }
 
@@ -319,6 +319,21 @@ START_TEST(resume_ends_with_the_same_bits)
     if (signal_rows[_i].number != SIGKILL)
         SAYS(err, "Go on with: tiny resume parts");
     tiny_signal_at = -1;
+    RUN(0, "resume parts");
+    same_files("runs/whole/last.safetensors", "runs/parts/last.safetensors");
+    same_files("runs/whole/best.safetensors", "runs/parts/best.safetensors");
+    same_logs("runs/whole/log.csv", "runs/parts/log.csv");
+}
+END_TEST
+
+START_TEST(resume_goes_on_in_the_middle_of_validation)
+{
+    RUN(0, "train --run=whole");
+    tiny_signal = SIGINT;
+    tiny_signal_at_eval = 5; /* the second of three batches, in the second epoch */
+    RUN(130, "train --run=parts");
+    SAYS(err, "stopped after epoch 1, step 10");
+    tiny_signal_at_eval = -1;
     RUN(0, "resume parts");
     same_files("runs/whole/last.safetensors", "runs/parts/last.safetensors");
     same_files("runs/whole/best.safetensors", "runs/parts/best.safetensors");
@@ -522,6 +537,7 @@ int main(void)
     tcase_add_loop_test(c, train_stops, 0, COUNT(stop_rows));
     tcase_add_test(c, train_accumulates);
     tcase_add_loop_test(c, resume_ends_with_the_same_bits, 0, COUNT(signal_rows));
+    tcase_add_test(c, resume_goes_on_in_the_middle_of_validation);
     tcase_add_test(c, resume_trains_longer);
     tcase_add_test(c, train_stops_where_the_loss_is_not_finite);
     tcase_add_test(c, eval_knows_the_splits);

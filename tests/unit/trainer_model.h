@@ -31,6 +31,7 @@ typedef struct Tiny {
 
 static int tiny_fail_at = -1; /* the update at which the loss is not finite */
 static int tiny_signal_at = -1, tiny_signal;  /* the update at which a signal comes, and which */
+static int tiny_evals, tiny_signal_at_eval = -1; /* calls of eval; the one at which the signal comes */
 static int tiny_sign = 1; /* -1: a wrong gradient of the second layer's weights */
 
 static double *tiny_scalars(void *ctx) { return ((Tiny *)ctx)->scalars; }
@@ -163,6 +164,8 @@ static int tiny_eval(void *ctx, const void *const *fields, int n)
 {
     Tiny *t = ctx;
 
+    if (++tiny_evals == tiny_signal_at_eval)
+        raise(tiny_signal);
     for (int b = 0; b < n; b++) {
         float x[TINY_IN], h[TINY_HIDDEN];
         double p[TINY_OUT];
