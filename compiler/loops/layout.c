@@ -321,7 +321,7 @@ static void place_batched(Build *b, Tensor *t)
         layout_field(&rows->layout, t);
         rows->storage = storage_new(b, t->name, STORAGE_FIELD, t, &rows->layout);
         rows->storage->field = field_number(b, t->name);
-    } else if (b->want_rows[t->id]) {
+    } else if (b->want_rows[t->id] && !rows->storage) {
         layout_rows(&rows->layout, t);
         rows->storage = storage_new(b, arena_print(b->arena, "%s (rows)", t->name), STORAGE_WORK, t, &rows->layout);
     }
@@ -375,6 +375,42 @@ static void find_strides(Build *b)
     }
 }
 
+/* Whether equation i only gives a batched tensor another shape, the bytes of a sample being the same. */
+static bool is_reshape(const Build *b, const Equation *q)
+{
+    const Tensor *from = copied_tensor(q);
+
+    return from && from->batched && same_bytes(q, &b->lanes[q->out->id].layout, &b->lanes[from->id].layout);
+}
+
+/* Sample by sample, too, a reshaped tensor is the other one: the caller's own input perhaps. */
+static void share_rows(Build *b)
+{
+    for (int i = b->choices.n; i-- > 0;) {
+        const Equation *q = b->choices.at[i]->q;
+        if (b->want_rows[q->out->id] && is_reshape(b, q))
+            b->want_rows[q->value->tensor->id] = true;
+    }
+    for (int i = 0; i < b->graph->tensors.n; i++)
+        if (b->graph->tensors.at[i]->batched && b->graph->tensors.at[i]->role == ROLE_INPUT)
+            place_batched(b, b->graph->tensors.at[i]);
+    for (int i = 0; i < b->choices.n; i++) {
+        Tensor *out = b->choices.at[i]->q->out;
+        if (!out->batched)
+            continue;
+        if (b->want_rows[out->id] && is_reshape(b, b->choices.at[i]->q)) {
+            const Place *from = &b->rows[b->choices.at[i]->q->value->tensor->id];
+            Layout *l = &b->rows[out->id].layout;
+            layout_rows(l, out);
+            l->stride[0] = from->layout.stride[0];
+            l->count = from->layout.count;
+            b->rows[out->id].storage = from->storage;
+            b->want_rows[out->id] = false; /* nothing to make */
+        }
+        place_batched(b, out);
+    }
+}
+
 void layouts_make(Build *b)
 {
     Graph *g = b->graph;
@@ -387,10 +423,9 @@ void layouts_make(Build *b)
     b->is_view = NEW_ARRAY(b->arena, bool, g->equations.n + 1);
     find_halos(b);
     find_strides(b);
+    share_rows(b);
     for (int i = 0; i < g->tensors.n; i++)
-        if (g->tensors.at[i]->batched)
-            place_batched(b, g->tensors.at[i]);
-        else
+        if (!g->tensors.at[i]->batched)
             place_unbatched(b, g->tensors.at[i]);
     for (int i = 0; i < g->tensors.n; i++) {
         Tensor *t = g->tensors.at[i];
