@@ -197,10 +197,14 @@ const char *nn_safetensors_note(const SafeTensors *st, const char *key)
     return j != NULL ? j->text : NULL;
 }
 
-bool nn_safetensors_is_float(const StTensor *t)
+bool nn_safetensors_has_numbers(const StTensor *t)
 {
-    return strcmp(t->dtype, "F32") == 0 || strcmp(t->dtype, "F64") == 0 || strcmp(t->dtype, "F16") == 0 ||
-           strcmp(t->dtype, "BF16") == 0;
+    static const char *const known[] = {"F32", "F64", "F16", "BF16", "I64", "I32"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(t->dtype, known[i]) == 0)
+            return true;
+    return false;
 }
 
 static double half_number(unsigned h)
@@ -215,25 +219,19 @@ static double half_number(unsigned h)
 
 double nn_safetensors_number(const StTensor *t, size_t i)
 {
-    uint16_t half;
-    uint32_t bits;
-    double d;
-    float x;
+    const char *dtype = t->dtype;
+    size_t each = strcmp(dtype + 1, "64") == 0 ? 8 : strcmp(dtype + 1, "32") == 0 ? 4 : 2;
+    union { double f64; int64_t i64; float f32; int32_t i32; uint32_t u32; uint16_t u16; } x;
 
-    if (strcmp(t->dtype, "F64") == 0) {
-        memcpy(&d, t->data + i * sizeof d, sizeof d);
-        return d;
-    }
-    if (strcmp(t->dtype, "F32") == 0) {
-        memcpy(&x, t->data + i * sizeof x, sizeof x);
-        return (double)x;
-    }
-    memcpy(&half, t->data + i * sizeof half, sizeof half);
-    if (strcmp(t->dtype, "F16") == 0)
-        return half_number(half);
-    bits = (uint32_t)half << 16; /* BF16 is the upper half of a float */
-    memcpy(&x, &bits, sizeof x);
-    return (double)x;
+    memcpy(&x, t->data + i * each, each);
+    if (each == 8)
+        return dtype[0] == 'F' ? x.f64 : (double)x.i64;
+    if (each == 4)
+        return dtype[0] == 'F' ? (double)x.f32 : x.i32;
+    if (dtype[0] == 'F')
+        return half_number(x.u16);
+    x.u32 = (uint32_t)x.u16 << 16; /* BF16 is the upper half of a float */
+    return (double)x.f32;
 }
 
 /* --- writing --- */

@@ -36,8 +36,8 @@ void nn_safetensors_free(SafeTensors *st);
 const StTensor *nn_safetensors_find(const SafeTensors *st, const char *name);
 /* The value of a metadata entry, or NULL. */
 const char *nn_safetensors_note(const SafeTensors *st, const char *key);
-/* Element i of a tensor of floating-point numbers (F32 F64 F16 BF16). */
-bool nn_safetensors_is_float(const StTensor *t);
+/* Element i of a tensor of numbers (F32 F64 F16 BF16, and the I64 and I32 that PyTorch counts with). */
+bool nn_safetensors_has_numbers(const StTensor *t);
 double nn_safetensors_number(const StTensor *t, size_t i);
 
 /* --- writing --- */

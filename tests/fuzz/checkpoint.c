@@ -17,7 +17,7 @@ static void read_all(const SafeTensors *st)
 
         if (nn_safetensors_find(st, t->name) == NULL)
             abort();
-        for (size_t k = 0; nn_safetensors_is_float(t) && k < elements; k++)
+        for (size_t k = 0; nn_safetensors_has_numbers(t) && k < elements; k++)
             if (nn_safetensors_number(t, k) == 0.125)
                 break;
     }
