@@ -68,7 +68,7 @@ bool nn_bench(Trainer *t, Fault *f)
         printf("%s, batch %d, compiled for %s\n", t->p->name, t->p->batch, t->p->target);
     }
     for (int i = 0; i < WORKS && fine; i++) {
-        fine = measure(t, i, seconds / WORKS, outputs, &rate, f);
+        fine = measure(t, i, seconds / (double)WORKS, outputs, &rate, f);
         if (fine)
             printf("%-8s %12s samples/s\n", names[i], nn_count_text(count, (int64_t)rate));
     }

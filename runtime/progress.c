@@ -40,7 +40,7 @@ void nn_display_move(Display *d, const char *what, double done, double total, co
     enum { BAR = 16 };
     char bar[BAR + 1], line[400], time[32];
     double part = total > 0 ? done / total : 1;
-    int full = (int)(part * BAR), width = terminal_width() - 1;
+    int full = (int)(part * (double)BAR), width = terminal_width() - 1;
 
     if (!d->terminal)
         return;

@@ -1,101 +1,10 @@
-/* trainer.c -- the whole command line of a trainer, around the network of trainer_model.h.
- *
- * Every command runs in a child of its own, in an empty directory: so a test may kill it. */
-#include <check.h>
+/* trainer.c -- training: what it leaves behind, when it stops, and that going on ends with the same bits. */
+#include "trainer_run.h"
+
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/file.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "trainer_model.h"
-
-static char directory[] = "/tmp/nn-trainer-XXXXXX";
-static char out[200000], err[200000]; /* of the last command */
-
-/* --- helpers --- */
-
-static size_t read_file(const char *path, char *to, size_t room)
-{
-    FILE *in = fopen(path, "rb");
-    size_t n;
-
-    ck_assert_msg(in != NULL, "no %s", path);
-    n = fread(to, 1, room - 1, in);
-    to[n] = '\0';
-    fclose(in);
-    return n;
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *to = fopen(path, "wb");
-
-    ck_assert_ptr_nonnull(to);
-    fputs(text, to);
-    fclose(to);
-}
-
-/* Three clouds of points, by a small generator of our own. */
-static void write_points(const char *path, int n)
-{
-    static const char *const names[] = {"red", "\"green, dark\"", "blue"};
-    FILE *to = fopen(path, "wb");
-    unsigned r = 1;
-
-    ck_assert_ptr_nonnull(to);
-    fprintf(to, "a,b,label\n");
-    for (int i = 0; i < n; i++) {
-        double noise[2];
-
-        for (int k = 0; k < 2; k++) {
-            r = r * 1664525u + 1013904223u;
-            noise[k] = (double)(r >> 8) / 16777216 - 0.5;
-        }
-        fprintf(to, "%.4f,%.3f,%s\n", i % 3 + 2.4 * noise[0], 100 * (i % 3 == 1) + 150 * noise[1], names[i % 3]);
-    }
-    fclose(to);
-}
-
-static void run_child(const nn_program *p, const char *command)
-{
-    char line[1000], *words[40] = {"tiny"};
-    int n = 1;
-
-    snprintf(line, sizeof line, "%s", command);
-    for (char *w = strtok(line, " "); w != NULL && n < 39; w = strtok(NULL, " "))
-        words[n++] = w;
-    if (freopen("out", "wb", stdout) == NULL || freopen("err", "wb", stderr) == NULL ||
-        freopen(access("in", R_OK) == 0 ? "in" : "/dev/null", "rb", stdin) == NULL)
-        _exit(99);
-    n = nn_main(p, n, words);
-    fflush(NULL);
-    _exit(n);
-}
-
-/* The exit status, or 1000 + the number of the signal that killed it. */
-static int run_program(const nn_program *p, const char *command)
-{
-    int status;
-    pid_t child;
-
-    fflush(NULL);
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0)
-        run_child(p, command);
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    read_file("out", out, sizeof out);
-    read_file("err", err, sizeof err);
-    return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static int run(const char *command) { return run_program(&tiny, command); }
-
-#define RUN(status, command) ck_assert_msg(run(command) == (status), "%s:\n%s%s", command, out, err)
-#define SAYS(text, words) ck_assert_msg(strstr(text, words) != NULL, "'%s' is not in:\n%s", words, text)
+/* --- comparing runs --- */
 
 static void same_files(const char *a, const char *b)
 {
@@ -135,30 +44,6 @@ static void same_logs(const char *a, const char *b)
     ck_assert_int_gt(rows, 1);
     fclose(x);
     fclose(y);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static void setup(void)
-{
-    strcpy(directory + strlen(directory) - 6, "XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(chdir(directory), 0);
-    write_points("points.csv", 105);
-}
-
-static void teardown(void)
-{
-    ck_assert_int_eq(chdir("/"), 0);
-    nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    tiny_fail_at = tiny_signal_at = tiny_signal_at_eval = -1;
-    tiny_sign = 1;
 }
 
 /* --- train --- */
@@ -364,145 +249,6 @@ START_TEST(train_stops_where_the_loss_is_not_finite)
 }
 END_TEST
 
-/* --- what comes after --- */
-
-START_TEST(eval_knows_the_splits)
-{
-    RUN(0, "train --valid=30");
-    RUN(0, "eval");
-    SAYS(out, "test samples: 10");
-    RUN(0, "eval --split=valid"); /* as many as in training */
-    SAYS(out, "valid samples: 30");
-    RUN(0, "eval --split train --json");
-    SAYS(out, "{\"split\":\"train\",\"samples\":65,\"loss\":");
-    SAYS(out, "\"confusion\":[");
-    RUN(2, "eval --split=all");
-}
-END_TEST
-
-/* The numbers of classes come from their order in a file; the model knows them by name. */
-START_TEST(eval_knows_classes_by_name)
-{
-    char whole[300];
-
-    RUN(0, "train --valid=0 --test=0");
-    write_file("few.csv", "a,b,label\n-1,0,red\n0.1,2,red\n2,0,blue\n2,4,blue\n");
-    RUN(0, "eval --split=train --data few.csv --json");
-    snprintf(whole, sizeof whole, "%.299s", out);
-    SAYS(whole, "\"confusion\":[2,0,0,0,0,0,0,0,2]}");
-    write_file("new.csv", "a,b,label\n-1,0,red\n0.1,2,pink\n");
-    RUN(4, "eval --split=train --data new.csv");
-    SAYS(err, "the class 'pink', which the model was not trained on");
-}
-END_TEST
-
-START_TEST(predict_names_classes)
-{
-    RUN(0, "");
-    write_file("in", "b,a\n-20,0\n110,1\n");
-    RUN(0, "predict");
-    SAYS(out, "class,probability,blue,\"green, dark\",red\n");
-    SAYS(out, "\n\"green, dark\",0.");
-    RUN(0, "predict --format=json");
-    SAYS(out, "{\"class\":\"red\",\"probability\":0.");
-    SAYS(out, ",\"probabilities\":{\"blue\":0.");
-    write_file("new.csv", "a\n1\n");
-    RUN(4, "predict new.csv");
-    SAYS(err, "the model wants b, which is not in the data");
-    RUN(0, "predict points.csv points.csv");
-}
-END_TEST
-
-START_TEST(info_shows_the_model)
-{
-    RUN(0, "info --plan");
-    SAYS(out, "hidden  dense(8)  8");
-    SAYS(out, "weights: 51 to train");
-    SAYS(out, "the plan");
-    RUN(0, "info --json");
-    SAYS(out, "\"weights\":51");
-    SAYS(out, "{\"name\":\"hidden.weight\",\"kind\":\"param\",\"shape\":[8,2]");
-}
-END_TEST
-
-START_TEST(check_gradients_tells_right_from_wrong)
-{
-    RUN(0, "check-gradients");
-    SAYS(out, "right");
-    tiny_sign = -1;
-    RUN(1, "check-gradients");
-    SAYS(err, "1 gradient of Tiny differs");
-}
-END_TEST
-
-START_TEST(bench_measures)
-{
-    RUN(0, "bench --seconds=0.05");
-    SAYS(out, "samples/s");
-}
-END_TEST
-
-START_TEST(help_names_every_setting)
-{
-    static const char *const words[] = {"--epochs=N", "[6, tiny.nn:19]", "optimizer", "sgd(lr = 0.05, momentum = 0.9)",
-                                        "--valid=N|P%", "[20%, tiny.nn:5]", "hidden", "check-gradients"};
-
-    RUN(0, "--help");
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        SAYS(out, words[i]);
-    RUN(0, "predict --help");
-    SAYS(out, "--format=NAME");
-}
-END_TEST
-
-/* --- mistakes --- */
-
-static const struct { const char *command; int status; const char *says; } mistakes[] = {
-    {"trian", 2, "did you mean 'train'?"},
-    {"--epoch=3", 2, "did you mean --epochs?"},
-    {"train --epochs", 2, "--epochs wants a value"},
-    {"train --epochs --lr=1", 2, "--epochs wants a value"},
-    {"train --epochs=few", 2, "--epochs wants a number, not 'few'"},
-    {"train --epochs=1.5", 2, "whole number"},
-    {"train --epochs=-1", 2, "whole number"},
-    {"train --lr=nan", 2, "--lr wants a number"},
-    {"train --epochs=1 --steps=1", 2, "give one of them"},
-    {"train --batch=16", 2, "Change line 18 of tiny.nn and compile again"},
-    {"train --optimizer=adam", 2, "optimizer is compiled in"},
-    {"train --hidden=16", 2, "nnc tiny.nn -D hidden=16"},
-    {"train --split=test", 2, "train has no --split"},
-    {"train -x", 2, "options begin with --"},
-    {"train file", 2, "train takes no file"},
-    {"train --valid=200%", 2, "more than 100%"},
-    {"train --valid=200", 2, "valid takes 200 samples, but there are only 95"},
-    {"train --valid=95", 2, "valid takes 95"},
-    {"train --data=none.csv", 4, "none.csv"},
-    {"train --data colours=none.csv", 2, "has no path colours"},
-    {"train --data points=none.csv", 4, "none.csv"},
-    {"train --data path=wrong.csv", 4, "tiny.nn:9: the model wants a, which is not in the data"},
-    {"train --data many.csv", 4, "label has 3 classes in the model, but 4 in the data"},
-    {"train --run=../x", 2, "plain name"},
-    {"train --threads=0", 2, "--threads wants"},
-    {"resume", 4, "there is no training of Tiny"},
-    {"resume nothing", 4, "there is no directory runs/nothing"},
-    {"eval", 4, "train first"},
-    {"eval --weights=points.csv", 4, "cannot use points.csv"},
-    {"eval --weights=empty", 4, "cannot use empty: it has 0 bytes"},
-    {"predict --weights=none", 4, "cannot open none: there is no such file in /"},
-    {"predict --format=xml", 2, "csv or json"},
-};
-
-START_TEST(mistakes_are_explained)
-{
-    write_file("wrong.csv", "x,y,label\n1,2,red\n3,4,blue\n");
-    write_file("many.csv", "a,b,label\n1,2,p\n3,4,q\n5,6,r\n7,8,s\n");
-    write_file("empty", "");
-    RUN(mistakes[_i].status, mistakes[_i].command);
-    SAYS(err, mistakes[_i].says);
-    ck_assert_msg(mistakes[_i].status != 2 || access("runs", F_OK) != 0, "a run is left behind");
-}
-END_TEST
-
 START_TEST(only_one_trains_in_a_run)
 {
     int held;
@@ -540,14 +286,6 @@ int main(void)
     tcase_add_test(c, resume_goes_on_in_the_middle_of_validation);
     tcase_add_test(c, resume_trains_longer);
     tcase_add_test(c, train_stops_where_the_loss_is_not_finite);
-    tcase_add_test(c, eval_knows_the_splits);
-    tcase_add_test(c, eval_knows_classes_by_name);
-    tcase_add_test(c, predict_names_classes);
-    tcase_add_test(c, info_shows_the_model);
-    tcase_add_test(c, check_gradients_tells_right_from_wrong);
-    tcase_add_test(c, bench_measures);
-    tcase_add_test(c, help_names_every_setting);
-    tcase_add_loop_test(c, mistakes_are_explained, 0, COUNT(mistakes));
     tcase_add_test(c, only_one_trains_in_a_run);
     suite_add_tcase(suite, c);
     srunner_run_all(runner, CK_NORMAL);
