@@ -14,7 +14,8 @@ typedef void KernelsRun(void **storage, long n, long parts);
 
 /* One graph of a test, as one function of the shared object. */
 typedef struct Compiled {
-    Graph *graph; /* what the interpreter runs */
+    Graph *graph;           /* what the interpreter runs */
+    const Program *program; /* or NULL */
     Loops *loops;
     KernelsRun *run;
 } Compiled;
@@ -73,7 +74,7 @@ static void kernels_print(Text *t, Compiled *c, const char *prefix)
     Functions *f = NEW(t->arena, Functions);
 
     f->arena = t->arena;
-    c->loops = loops_make(t->arena, NULL, c->graph, f);
+    c->loops = loops_make(t->arena, c->program, c->graph, f);
     for (int i = 0; i < f->list.n; i++)
         function_print(t, f->list.at[i], prefix);
     print_run(t, c->loops, prefix);
@@ -173,11 +174,13 @@ static void **storages_new(Arena *a, const Compiled *c, const Run *r, int64_t n)
         int64_t bytes = layout_bytes(&x->layout);
         char *p = arena_alloc(a, (size_t)bytes + 128);
         s[i] = p + (64 - (uintptr_t)p % 64) % 64;
-        if (x->kind == STORAGE_WORK || x->kind == STORAGE_OUTPUT)
+        bool result = x->kind == STORAGE_KEPT && x->tensor->role == ROLE_TEMP; /* init */
+        const Tensor *given = graph_find(c->graph, x->tensor->name);
+        if (x->kind == STORAGE_WORK || x->kind == STORAGE_OUTPUT || result)
             memset(s[i], 0x7f, (size_t)bytes); /* large floats; zero times these is no harm, but sums show them */
-        else
+        else if (given) /* seed and steps are 0 where the graph does not know them */
             for_elements(&x->layout, x->kind == STORAGE_FIELD ? n : -1, fill_element,
-                         &(Fill){&x->layout, s[i], r->data[x->tensor->id]});
+                         &(Fill){&x->layout, s[i], r->data[given->id]});
     }
     return s;
 }
@@ -210,7 +213,7 @@ static void compare_element(int64_t place, int64_t number, void *user)
     double have = element(c->l, c->have, place), want = c->want[number];
 
     c->scale = fmax(c->scale, fabs(want));
-    if (!(have == want))
+    if (!(have == want) && !(isnan(have) && isnan(want)))
         c->worst = fmax(c->worst, isfinite(have - want) ? fabs(have - want) : HUGE_VAL);
 }
 
