@@ -1,6 +1,6 @@
 # Makefile -- builds nnc and its runtime, runs the tests and the demonstration.
 #
-#   make          build/nnc and build/libnn.a
+#   make          build/nnc and build/libnn.a, and build/libnn_images.a for trainers that read pictures
 #   make demo     compiles LeNet-5, trains it on Fashion-MNIST, shows what it reaches
 #   make check    all tests (under ten minutes)
 #   make bench    speed, side by side with what is installed
@@ -16,19 +16,21 @@ ALL    := -std=c11 -D_GNU_SOURCE $(CFLAGS)
 
 COMPILER := $(sort $(wildcard compiler/*/*.c) $(wildcard compiler/*.c))
 RUNTIME  := $(sort $(wildcard runtime/*.c))
-LIBRARY  := $(sort $(wildcard lang/*.nn))
+IMAGES   := $(sort $(wildcard runtime/images/*.c))
+LIBRARY  := $(sort $(wildcard lang/*.nn)) lang/foreign.txt
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 
 # Compiler objects without main.o: the unit tests link with them.
 PARTS   := $(patsubst %.c,$B/%.o,$(filter-out compiler/main.c,$(COMPILER))) \
            $B/gen/parse.o $B/gen/lex.o $B/gen/library.o $B/gen/embedded.o
 RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
+IMGOBJ  := $(patsubst %.c,$B/%.o,$(IMAGES))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
 .PHONY: all check demo bench soak clean unit numeric errors golden driver bless
 
-all: $B/nnc $B/libnn.a
+all: $B/nnc $B/libnn.a $B/libnn_images.a
 
 # What everything is built with is there, or is installed.
 $B/ready: tests/setup
@@ -40,6 +42,11 @@ $B/nnc: $(PARTS) $B/compiler/main.o
 	$(CC) $(CFLAGS) -o $@ $^ -lm
 
 $B/libnn.a: $(RUNOBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# Apart, because it needs libpng and libjpeg.
+$B/libnn_images.a: $(IMGOBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
@@ -74,10 +81,10 @@ $B/gen/embedded.c: runtime/nn_vec.h runtime/nn_random.h runtime/nn_image.h
 $B/gen/library.o $B/gen/embedded.o: $B/gen/%.o: $B/gen/%.c
 	$(CC) $(ALL) -Icompiler -MMD -MP -c -o $@ $<
 
-$B/tests/%: tests/unit/%.c $(PARTS) $B/libnn.a
+$B/tests/%: tests/unit/%.c $(PARTS) $B/libnn_images.a $B/libnn.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(WARN) -Icompiler -Iruntime -I$B/gen -MMD -MP -o $@ $< $(PARTS) $B/libnn.a \
-	    -lcheck -lsubunit -lrt -lpthread -lz -lm
+	$(CC) $(ALL) $(WARN) -Icompiler -Iruntime -I$B/gen -MMD -MP -o $@ $< $(PARTS) $B/libnn_images.a $B/libnn.a \
+	    -lcheck -lsubunit -lrt -lpthread -lpng -ljpeg -lz -lm
 
 unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done

@@ -116,7 +116,7 @@ int doc_show(Options *o, Arena *a)
 {
     for (int i = 0; i < (o->words.n ? o->words.n : 1); i++) {
         Search s = {.arena = a, .out = {.arena = a}, .name = o->words.n ? o->words.at[i] : NULL};
-        library_visit(a, visit, &s);
+        library_visit(visit, &s);
         if (s.name && !s.found) {
             const char *near = nearest(s.name, s.names.at, s.names.n);
             usage("the library has no '%s'", s.name);

@@ -414,6 +414,8 @@ void help(const char *format, ...)
     va_end(args);
 }
 
+void news_drop(void) { news.silent = true; }
+
 int error_count(void) { return news.errors; }
 
 void diag_to(Text *t) { news.to = t; }

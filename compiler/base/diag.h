@@ -56,6 +56,8 @@ void warning_at(Span at, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A note or a help belongs to the error or warning before it, and is dropped with it. */
 void note_at(Span at, const char *format, ...) PRINTF_LIKE(2, 3);
 void help(const char *format, ...) PRINTF_LIKE(1, 2);
+/* What would be said next is kept quiet: notes and helps up to the next error or warning are dropped. */
+void news_drop(void);
 
 int error_count(void);
 /* Standard error by default; tests may collect instead. Colour only on a terminal without NO_COLOR. */

@@ -56,8 +56,8 @@ static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node
     if (find_range(c, f, right, name, size != NULL, &where, &found)) {
         if (size && found != range) {
             Mark m = {where, arena_print(c->arena, "%lld here", (long long)found)};
-            error_marks(at, &m, 1, "the index '%s' runs over %lld places here, but over %lld there", name, (long long)range, (long long)found);
-            notes_in(c, f);
+            error_marks_in(c, f, at, &m, 1, "the index '%s' runs over %lld places here, but over %lld there", name,
+                           (long long)range, (long long)found);
             return false;
         }
         range = found;
@@ -65,9 +65,7 @@ static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node
         error_in(c, f, at, "nothing gives the index '%s' its range: it stands alone in no subscript", name);
         return false;
     }
-    el->index[el->nindex].name = name;
-    el->index[el->nindex++].value = expr_index(c->arena, index_new(c->arena, name, range));
-    return true;
+    return elem_add(c, f, el, name, index_new(c->arena, name, range), at);
 }
 
 /* Names inside a compound subscript on the left that are no numbers are indices. */
@@ -79,7 +77,7 @@ static bool declare_inside(Checker *c, Frame *f, Elem *el, const Node *n, const 
         if (b && b->val.kind == VAL_NUMBER)
             return true;
         if (!b) {
-            global_value(c, f, n, &found);
+            global_value(c, n, &found);
             if (found)
                 return true;
         }
@@ -213,7 +211,7 @@ static Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, 
         }
         e = expr_op(c->arena, "add", expr_load(c->arena, add_to, old, false), e, NULL);
     }
-    Tensor *t = graph_tensor(c->graph, temp_name(c, f, l->name), ROLE_TEMP, n + ambient, size);
+    Tensor *t = graph_tensor(c->graph, path_join(c, f->path, l->name), ROLE_TEMP, n + ambient, size);
     t->batched = batched;
     t->where = where;
     Equation *q = graph_equation(c->graph, t, at, how, e);
@@ -443,20 +441,11 @@ static void run_statement(Checker *c, Frame *f, const Node *n, bool last, Val *r
         for (int i = 0; i < n->n && i < MAX_BOX; i++)
             items[i] = lifts(c, f, n->child[i]) ? lift(c, f, n->child[i], "y") : eval(c, f, n->child[i]);
         *result = n->n == 1 ? items[0] : val_list(c, n->n, items);
-        if (!last && c->first)
+        if (!last && !in_library(n->span))
             warning_at(n->span, "nobody uses this result");
         break;
     }
     default: error_in(c, f, n->span, "this cannot stand in a body"); break;
-    }
-}
-
-static void warn_locals(Checker *c, const Frame *f)
-{
-    for (int i = 0; i < f->binds.n; i++) {
-        const Bind *b = &f->binds.at[i];
-        if (c->first && b->local && !b->used && b->span.file >= 0 && !source_get(b->span.file)->library)
-            warning_at(b->span, "nobody uses '%s'", b->name);
     }
 }
 
@@ -501,7 +490,8 @@ Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
         items[i] = b->val;
         check_output(c, f, outputs->child[i], b->val);
     }
-    warn_locals(c, f);
+    for (int i = 0; i < f->binds.n; i++)
+        note_local(c, &f->binds.at[i]);
     if (nout)
         return nout == 1 ? items[0] : val_list(c, nout, items);
     if (none) {

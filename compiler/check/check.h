@@ -15,12 +15,11 @@ typedef struct Define {
     bool used;
 } Define;
 
-/* The program of source `file`, or NULL after errors. `tree` is what parse() gave for it. With `raw`, step holds only
- * the forward equations and the loss: no gradients, no updates (tests use it). */
+/* The program of a file, or NULL after errors. `tree` is what parse() gave for it, without errors. */
 Program *check(Arena *a, const Node *tree, Define *defines, int ndefines);
 
 /* Definitions of the library, for `nnc doc`: calls `each` for every one, in file order. */
 typedef void DocVisitor(void *data, const char *space, const Node *definition);
-void library_visit(Arena *a, DocVisitor *each, void *data);
+void library_visit(DocVisitor *each, void *data);
 
 #endif

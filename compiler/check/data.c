@@ -42,6 +42,7 @@ static Raw *raw_new(Checker *c, const char *name, int rank, const int64_t *size,
     return r;
 }
 
+/* The reader's call, after `if`s on options; NULL after an error. */
 static const Node *data_source(Checker *c, Frame *f, const Node *data)
 {
     const Node *source = data->child[0];
@@ -55,43 +56,116 @@ static const Node *data_source(Checker *c, Frame *f, const Node *data)
     return source;
 }
 
-void data_open(Checker *c, Frame *f, const Node *data)
+static const Node *reader_name(const Node *source)
 {
-    const Node *source = data ? data_source(c, f, data) : NULL;
+    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
+
+    return name->kind == NODE_MEMBER ? name->child[0] : name;
+}
+
+static void unknown_reader(Checker *c, Span at, const char *name)
+{
+    static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "idx", "npy", "csv", "table",
+                                          "points.spiral", "points.xor", "points.circle", "points.gauss", "points.moons"};
+    int n = sizeof readers / sizeof *readers;
+
+    error_at(at, "there is no reader '%s'", name);
+    if (!suggest_among(c, "reader", name, n, readers))
+        help("readers are %s", names_text(c->arena, n, readers));
+}
+
+static bool check_points(Checker *c, const Node *source)
+{
+    static const char *const kinds[] = {"spiral", "xor", "circle", "gauss", "moons"};
+    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
+
+    for (int i = 0; i < 5 && name->kind == NODE_MEMBER; i++)
+        if (strcmp(kinds[i], name->text) == 0)
+            return true;
+    Text t = {.arena = c->arena};
+    tree_source(&t, name);
+    unknown_reader(c, name->span, t.s);
+    return false;
+}
+
+/* Columns of a table written in the file: lists of equally many numbers. */
+static bool check_table(Checker *c, Frame *f, const Node *source)
+{
+    const Node *first = NULL;
+    int n = 0;
+
+    for (int i = 1; i < source->n; i++) {
+        const Node *a = source->child[i];
+        Val v = eval(c, f, a->kind == NODE_ARG ? a->child[0] : a);
+        if (v.kind == VAL_ERROR)
+            return false;
+        if (a->kind != NODE_ARG || v.kind != VAL_LIST || !v.n) {
+            error_at(a->span, "a column of a table is a list of numbers with a name: x = [0, 1, 2]");
+            return false;
+        }
+        if (!first) {
+            first = a;
+            n = v.n;
+        }
+        if (v.n == n)
+            continue;
+        error_at(a->span, "this column has %d number%s, the first has %d", v.n, v.n == 1 ? "" : "s", n);
+        note_at(first->span, "the first column");
+        return false;
+    }
+    if (!first)
+        error_at(source->span, "a table has columns: table(x = [0, 1, 2], label = [1, 0, 1])");
+    return first != NULL;
+}
+
+/* Is there such a reader, and are its arguments what it wants? */
+static bool check_reader(Checker *c, Frame *f, const Node *source)
+{
+    const Node *name = reader_name(source);
     bool any = false;
 
-    c->data = data;
-    if (!data) {
-        raw_new(c, "label", -1, NULL, -1, NOWHERE);
-        return;
-    }
-    if (!source)
-        return;
-    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
-    if (name->kind == NODE_MEMBER)
-        name = name->child[0];
     if (name->kind != NODE_NAME) {
         error_at(source->span, "expected a reader such as csv(\"file.csv\")");
-        return;
+        return false;
     }
+    if (strcmp(name->text, "points") == 0)
+        return check_points(c, source);
+    if (strcmp(name->text, "table") == 0)
+        return check_table(c, f, source);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].reader, name->text) == 0) {
-            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
-            any = true;
-        }
-    if (strcmp(name->text, "table") == 0) {
-        for (int i = 1; i < source->n; i++)
-            if (source->child[i]->kind == NODE_ARG)
-                raw_new(c, source->child[i]->text, 0, NULL, -1, source->child[i]->span);
-    } else if (!any && strcmp(name->text, "csv") != 0) {
-        static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "idx", "npy", "csv", "points", "table"};
-        error_at(name->span, "there is no reader '%s'", name->text);
-        const char *near = nearest(name->text, readers, sizeof readers / sizeof *readers);
-        if (near)
-            help("did you mean '%s'?", near);
-        else
-            help("readers are mnist fashion_mnist cifar10 cifar100 idx npy csv points.spiral ... table");
+        any |= strcmp(known[i].reader, name->text) == 0;
+    if (any || strcmp(name->text, "csv") == 0)
+        return true;
+    unknown_reader(c, name->span, name->text);
+    return false;
+}
+
+void data_check(Checker *c, Frame *f, const Node *data)
+{
+    const Node *source = data_source(c, f, data);
+
+    if (source)
+        check_reader(c, f, source);
+}
+
+bool data_open(Checker *c, Frame *f, const Node *data)
+{
+    c->data = data;
+    c->source = data ? data_source(c, f, data) : NULL;
+    if (!data) {
+        raw_new(c, "label", -1, NULL, -1, NOWHERE);
+        return true;
     }
+    if (!c->source || !check_reader(c, f, c->source))
+        return false;
+    const Node *name = reader_name(c->source);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].reader, name->text) == 0)
+            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+    if (strcmp(name->text, "table") == 0)
+        for (int i = 1; i < c->source->n; i++)
+            raw_new(c, c->source->child[i]->text, 0, NULL, -1, c->source->child[i]->span);
+    return true;
 }
 
 static const Node *field_setting(Checker *c, const char *name)
@@ -106,8 +180,8 @@ static const Node *field_setting(Checker *c, const char *name)
 
 static bool is_csv(Checker *c)
 {
-    const Node *s = c->data ? c->data->child[0] : NULL;
-    return s && s->kind == NODE_CALL && s->child[0]->kind == NODE_NAME && strcmp(s->child[0]->text, "csv") == 0;
+    const Node *name = c->source ? reader_name(c->source) : NULL;
+    return name && strcmp(name->text, "csv") == 0;
 }
 
 static Val raw_field(Checker *c, const char *name, Span at, bool *found)
@@ -155,7 +229,7 @@ Val stack(Checker *c, Frame *f, const Node *list)
     return val_tensor(materialise(c, f, "x", EQ_MAP, y, 2, out, list->span), list->span);
 }
 
-Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found)
+Val data_field(Checker *c, const char *name, Span at, bool *found)
 {
     const Node *setting = field_setting(c, name);
 
@@ -179,7 +253,6 @@ Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found)
     const char *space = c->space;
     Frame *g = frame_new(c, NULL, NULL);
     g->path = name;
-    (void)f;
     c->transform = true;
     c->applies_default = false;
     c->space = NULL;
@@ -207,8 +280,6 @@ void warn_fields(Checker *c)
         if (used)
             continue;
         warning_at(s->name, "nobody uses the field '%s': the model has no such input", s->text);
-        const char *near = nearest(s->text, data_keys, sizeof data_keys / sizeof *data_keys);
-        if (near)
-            help("did you mean the setting '%s'?", near);
+        suggest_among(c, "data", s->text, sizeof data_keys / sizeof *data_keys, data_keys);
     }
 }

@@ -4,7 +4,6 @@
 #include "base/embedded.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static const char *space_of(Arena *a, const char *path)
@@ -20,25 +19,28 @@ typedef struct Library {
     Node *tree;
 } Library;
 
-static int library_load(Arena *a, Library **out)
+static int library_load(const Library **out)
 {
-    int n = 0;
+    static struct { Arena *arena; LIST(Library) files; } all;
 
-    while (library_files[n].path)
-        n++;
-    *out = NEW_ARRAY(a, Library, n);
-    for (int i = 0; i < n; i++) {
-        const Embedded *e = &library_files[i];
-        int file = source_add(e->path, e->text, strlen(e->text), true);
-        (*out)[i] = (Library){space_of(a, e->path), parse(a, file)};
+    if (!all.arena) {
+        all.arena = arena_new();
+        for (const Embedded *e = library_files; e->path; e++) {
+            if (!strstr(e->path, ".nn"))
+                continue;
+            Library one = {space_of(all.arena, e->path), NULL};
+            one.tree = parse(all.arena, source_add(e->path, e->text, strlen(e->text), true));
+            PUSH(all.arena, all.files, one);
+        }
     }
-    return n;
+    *out = all.files.at;
+    return all.files.n;
 }
 
-void library_visit(Arena *a, DocVisitor *each, void *data)
+void library_visit(DocVisitor *each, void *data)
 {
-    Library *lib;
-    int n = library_load(a, &lib);
+    const Library *lib;
+    int n = library_load(&lib);
 
     for (int i = 0; i < n; i++)
         for (int k = 0; k < lib[i].tree->n; k++)
@@ -94,7 +96,7 @@ static Val given_value(Checker *c, Frame *f, const Define *d)
     /* A bare word that names nothing is a text: -D set=first. */
     if (value->kind == NODE_NAME && !frame_find(f, value->text)) {
         bool found;
-        Val v = global_value(c, f, value, &found);
+        Val v = global_value(c, value, &found);
         if (found)
             return v;
         return (Val){.kind = VAL_TEXT, .text = value->text, .span = value->span};
@@ -187,8 +189,8 @@ static void import_file(Checker *c, const Node *n, int depth)
 
 void define_all(Checker *c, const Node *tree)
 {
-    Library *lib;
-    int n = library_load(c->arena, &lib);
+    const Library *lib;
+    int n = library_load(&lib);
 
     for (int i = 0; i < n; i++)
         for (int k = 0; k < lib[i].tree->n; k++) {
@@ -209,7 +211,7 @@ void define_all(Checker *c, const Node *tree)
         }
 }
 
-static int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
+int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
 {
     LIST(Def *) found = {0};
 
@@ -222,9 +224,19 @@ static int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
     return found.n;
 }
 
+static const char *const everywhere[] = {"layers", "activations", "math"};
+
+bool def_visible(const char *first, const Def *d)
+{
+    bool visible = !*d->space || (first && strcmp(d->space, first) == 0);
+
+    for (int i = 0; i < 3; i++)
+        visible |= strcmp(d->space, everywhere[i]) == 0;
+    return visible;
+}
+
 int defs_find(Checker *c, const char *first, const char *name, Def ***defs)
 {
-    static const char *const everywhere[] = {"layers", "activations", "math"};
     int n = defs_in(c, "", name, defs);
 
     if (!n && first)
@@ -234,11 +246,10 @@ int defs_find(Checker *c, const char *first, const char *name, Def ***defs)
     return n;
 }
 
-Val global_value(Checker *c, Frame *f, const Node *name, bool *found)
+Val global_value(Checker *c, const Node *name, bool *found)
 {
     Def **defs;
 
-    (void)f;
     *found = true;
     for (int i = c->globals.n; i-- > 0;) {
         Bind *b = &c->globals.at[i];
@@ -257,13 +268,4 @@ Val global_value(Checker *c, Frame *f, const Node *name, bool *found)
     }
     *found = false;
     return val_error();
-}
-
-void warn_unused(Checker *c)
-{
-    for (int i = 0; i < c->globals.n; i++) {
-        const Bind *b = &c->globals.at[i];
-        if (!b->used && b->span.file >= 0 && !source_get(b->span.file)->library)
-            warning_at(b->span, "nobody reads '%s'", b->name);
-    }
 }

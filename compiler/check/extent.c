@@ -101,10 +101,10 @@ bool collect_shape(Checker *c, Frame *f, const Node *n, Elem *el)
             return true;
         bool found = false;
         if (!c->applies_default) {
-            global_value(c, f, n, &found);
+            global_value(c, n, &found);
             if (found || op_find(n->text))
                 return true;
-            Val v = data_field(c, f, n->text, n->span, &found);
+            Val v = data_field(c, n->text, n->span, &found);
             if (found && v.kind == VAL_FIELD && v.raw->rank > 0)
                 v = field_value(c, f, v, v.raw->rank, v.raw->size, 0, n->span);
             return !found || v.kind != VAL_TENSOR || merge_shape(c, f, el, v.tensor, n);

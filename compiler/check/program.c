@@ -13,59 +13,56 @@ typedef struct Build {
     Def *model;
     const Node *train;
     Frame *scope; /* of the train section: outputs by name */
+    const Applied *last; /* the layer that gives the model's only result, or NULL */
+    const char *result;  /* the name of that result */
 } Build;
+
+enum { MOST_BATCH = 1 << 20 };
+
+/* Where the values of these settings are looked up first. */
+static const struct { const char *key, *space; } train_spaces[] = {
+    {"loss", "losses"}, {"metrics", "metrics"}, {"optimizer", "optimizers"},
+    {"schedule", "schedules"}, {"clip", "clips"}, {"penalty", "penalties"}};
 
 /* --- finding the parts --- */
 
-static const Node *only_item(Checker *c, NodeKind kind, const char *name, const char *what)
+static const Node *only_train(Checker *c)
 {
     const Node *found = NULL;
 
     for (int i = 0; i < c->file->n; i++) {
         const Node *n = c->file->child[i];
-        if (n->kind != kind || (name && strcmp(n->text, name) != 0))
+        if (n->kind != NODE_TRAIN)
             continue;
-        if (found && kind == NODE_TRAIN) {
+        if (found) {
             error_at(n->span, "a file has one train section");
             note_at(found->span, "the first is here");
+        } else {
+            found = n;
         }
-        found = n;
-    }
-    if (name && !found) {
-        LIST(const char *) names = {0};
-        for (int i = 0; i < c->file->n; i++)
-            if (c->file->child[i]->kind == kind)
-                PUSH(c->arena, names, c->file->child[i]->text);
-        (void)what;
-        const char *near = nearest(name, names.at, names.n);
-        if (near)
-            help("did you mean '%s'?", near);
     }
     return found;
 }
 
 static Def *find_model(Checker *c, const Node *train)
 {
+    LIST(const char *) names = {0};
     Def *last = NULL;
 
     for (int i = 0; i < c->defs.n; i++) {
         Def *d = c->defs.at[i];
         if (*d->space || d->node->flag != DEFINE_MODEL)
             continue;
+        PUSH(c->arena, names, d->name);
         if (!train || strcmp(train->text, d->name) == 0)
             last = d;
     }
     if (last)
         return last;
     if (train) {
-        LIST(const char *) names = {0};
-        for (int i = 0; i < c->defs.n; i++)
-            if (!*c->defs.at[i]->space && c->defs.at[i]->node->flag == DEFINE_MODEL)
-                PUSH(c->arena, names, c->defs.at[i]->name);
         error_at(train->name, "there is no model '%s'", train->text);
-        const char *near = nearest(train->text, names.at, names.n);
-        if (near)
-            help("did you mean '%s'?", near);
+        if (!suggest_among(c, NULL, train->text, names.n, names.at) && names.n)
+            help("the file has %s", names_text(c->arena, names.n, names.at));
     } else {
         error_at((Span){c->file->span.file, 0, 0}, "this file has no model");
         help("model NAME of x[4] = x -> dense(3)");
@@ -75,23 +72,26 @@ static Def *find_model(Checker *c, const Node *train)
 
 static const Node *find_data(Checker *c, const Node *train)
 {
-    const Node *named = train ? train->child[0] : NULL;
-    const Node *only = NULL;
-    int n = 0;
+    const Node *named = train ? train->child[0] : NULL, *only = NULL, *found = NULL;
+    LIST(const char *) names = {0};
 
-    for (int i = 0; i < c->file->n; i++)
-        if (c->file->child[i]->kind == NODE_DATA) {
-            only = c->file->child[i];
-            n++;
-            if (named && strcmp(only->text, named->text) == 0)
-                return only;
-        }
-    if (named) {
-        error_at(named->span, "there is no data '%s'", named->text);
-        only_item(c, NODE_DATA, named->text, "data");
-        return NULL;
+    for (int i = 0; i < c->file->n; i++) {
+        const Node *n = c->file->child[i];
+        if (n->kind != NODE_DATA)
+            continue;
+        only = n;
+        PUSH(c->arena, names, n->text);
+        if (named && strcmp(n->text, named->text) == 0)
+            found = n;
     }
-    return n == 1 ? only : NULL;
+    if (!named)
+        return names.n == 1 ? only : NULL;
+    if (!found) {
+        error_at(named->span, "there is no data '%s'", named->text);
+        if (!suggest_among(c, NULL, named->text, names.n, names.at) && names.n)
+            help("the file has %s", names_text(c->arena, names.n, names.at));
+    }
+    return found;
 }
 
 /* --- running the model --- */
@@ -119,20 +119,15 @@ static Val model_input(Checker *c, Frame *f, const Node *port)
         int rank = port_shape(c, f, port, size);
         if (rank >= 0)
             data_hint(c, port->text, rank, size);
-        v = data_field(c, f, port->text, port->span, &found);
+        v = data_field(c, port->text, port->span, &found);
         if (!found) {
             LIST(const char *) names = {0};
-            Text t = {.arena = c->arena};
-            for (int i = 0; i < c->raws.n; i++) {
+            for (int i = 0; i < c->raws.n; i++)
                 PUSH(c->arena, names, c->raws.at[i]->name);
-                text_print(&t, "%s%s", i ? ", " : "", c->raws.at[i]->name);
-            }
             error_at(port->span, "the data '%s' has no field '%s'", c->data->text, port->text);
-            const char *near = nearest(port->text, names.at, names.n);
-            if (near)
-                help("did you mean '%s'?", near);
-            else if (t.s)
-                help("it has %s", t.s);
+            note_at(c->data->name, "the data");
+            if (!suggest_among(c, NULL, port->text, names.n, names.at) && names.n)
+                help("it has %s", names_text(c->arena, names.n, names.at));
         }
         return v;
     }
@@ -210,7 +205,7 @@ static Frame *train_scope(Checker *c, const Results *r)
     frame_bind(c, f, "output", r->value[0], r->value[0].span)->used = true;
     c->labels = true;
     c->output = r->value[0];
-    c->label = data_field(c, f, "label", NOWHERE, &found);
+    c->label = data_field(c, "label", NOWHERE, &found);
     if (!found)
         c->label = val_error();
     return f;
@@ -319,25 +314,6 @@ static Tensor *build_loss(Checker *c, Build *b, const Results *r)
 
 /* --- what predict gives --- */
 
-/* softmax before cross_entropy: the loss applies it itself, and says so by having a second result `predicted`. */
-static void warn_twice(Checker *c, const Node *loss, const Results *r)
-{
-    const Equation *q = r->value[0].tensor ? graph_maker(c->graph, r->value[0].tensor) : NULL;
-    Def **defs;
-
-    if (loss->kind == NODE_CALL)
-        loss = loss->child[0];
-    if (!q || !q->layer || c->predicted.kind != VAL_TENSOR || loss->kind != NODE_NAME || !defs_find(c, "losses", loss->text, &defs))
-        return;
-    bool is_softmax = strcmp(q->layer->call, "softmax") == 0, is_sigmoid = strcmp(q->layer->call, "sigmoid") == 0;
-    if (!is_softmax && !is_sigmoid)
-        return;
-    if (is_sigmoid != (sample_rank(NULL, c->predicted.tensor) > 0 && strncmp(defs[0]->name, "binary", 6) == 0))
-        return;
-    warning_at(q->layer->where, "%s before %s, which applies it itself", q->layer->call, loss->text);
-    help("leave '-> %s' out: predict gives probabilities all the same", q->layer->call);
-}
-
 static void predict_output(Checker *c, Frame *f, Tensor *t, const char *name, bool probabilities)
 {
     Elem el = elem_new(c, f);
@@ -377,21 +353,54 @@ static void build_predict(Checker *c, Build *b)
     }
 }
 
+/* The model once more without its last layer's input: does the loss apply that layer anyway? */
+static void find_twice(Checker *c, Build *b)
+{
+    const Node *loss = b->train ? train_setting(b->train, "loss") : NULL;
+
+    if (!b->last || body_has_params(def_body(b->last->def)) || tensor_count(b->last->out) > 1 << 20)
+        return;
+    open_graph(c, "twice", false);
+    Tensor *z = graph_tensor(c->graph, "z", ROLE_INPUT, b->last->out->rank, b->last->out->size);
+    z->batched = true;
+    Results r = {.ok = true, .n = 1, .value = {val_tensor(z, NOWHERE)}, .name = {b->result}};
+    Frame *scope = train_scope(c, &r);
+    train_value(c, scope, loss->child[0], "losses", "loss.each");
+    if (c->predicted.kind == VAL_TENSOR)
+        warn_twice(c, b->last, loss->child[0], z);
+}
+
 /* --- the door --- */
+
+/* What the train section says, where the model does not get so far: its names and their settings at least. */
+static void check_train_names(Checker *c, const Node *train)
+{
+    for (size_t i = 0; i < sizeof train_spaces / sizeof *train_spaces; i++) {
+        const Node *s = train_setting(train, train_spaces[i].key);
+        c->space = train_spaces[i].space;
+        for (int k = 0; s && k < s->n; k++)
+            check_names(c, s->child[k]);
+        c->space = NULL;
+    }
+}
 
 static void build_training(Checker *c, Build *b)
 {
     Program *p = c->program;
+    int errors = error_count();
 
     c->first = true;
     p->step = open_graph(c, "step", true);
     Results r = run_model(c, b);
-    if (!r.ok || error_count())
+    Tensor *loss = r.ok && error_count() == errors ? build_loss(c, b, &r) : NULL;
+    if (!loss) {
+        check_train_names(c, b->train);
         return;
-    Tensor *loss = build_loss(c, b, &r);
-    if (!loss || error_count())
-        return;
-    warn_twice(c, train_setting(b->train, "loss")->child[0], &r);
+    }
+    if (r.n == 1) {
+        b->last = made_last(c, r.value[0].tensor);
+        b->result = r.name[0];
+    }
     build_update(c, b->scope, b->train, loss);
     c->first = false;
     if (error_count())
@@ -406,45 +415,66 @@ static void build_training(Checker *c, Build *b)
         build_loss(c, b, &r);
 }
 
-void build_program(Checker *c)
+/* The reader of the data and the settings for the trainer; false when the model cannot be run. */
+static bool open_data(Checker *c, Build *b, Frame *top)
+{
+    const Node *data = find_data(c, b->train);
+    bool good = !b->train || !b->train->child[0] || data;
+
+    for (int i = 0; i < c->file->n; i++)
+        if (c->file->child[i]->kind == NODE_DATA && c->file->child[i] != data)
+            data_check(c, top, c->file->child[i]);
+    return data_open(c, top, data) && good;
+}
+
+static void build_all(Checker *c, Build *b)
 {
     Program *p = c->program;
-    Build b = {0};
-    Frame *top = frame_new(c, NULL, NULL);
-    int64_t batch = 32;
 
-    b.train = only_item(c, NODE_TRAIN, NULL, "train");
-    b.model = find_model(c, b.train);
-    if (!b.model)
-        return;
-    b.model->used = true;
-    p->name = b.model->name;
-    const Node *set = train_setting(b.train, "batch");
-    if (set && !want_size(c, top, set->child[0], eval(c, top, set->child[0]), &batch))
-        return;
-    p->batch = batch;
-    p->init = graph_new(c->arena, "init", p->batch);
-    c->graph = p->init;
-    data_open(c, top, find_data(c, b.train));
+    if (b->train)
+        build_training(c, b);
     if (error_count())
         return;
-    export_data(c, top);
-    if (b.train) {
-        export_train(c, top, b.train);
-        if (!error_count())
-            build_training(c, &b);
-    }
-    if (error_count())
-        return;
-    c->first = !b.train;
-    build_predict(c, &b);
+    c->first = !b->train;
+    build_predict(c, b);
     c->first = false;
     if (c->measures && !error_count()) {
         p->prepare = open_graph(c, "prepare", false);
-        run_model(c, &b);
+        run_model(c, b);
     }
-    if (!error_count())
-        warn_fields(c);
+}
+
+void build_program(Checker *c)
+{
+    Program *p = c->program;
+    Build b = {.train = only_train(c)};
+    Frame *top = frame_new(c, NULL, NULL);
+    const Node *set = train_setting(b.train, "batch");
+
+    b.model = find_model(c, b.train);
+    p->batch = 32;
+    if (set && want_size(c, top, set->child[0], eval(c, top, set->child[0]), &p->batch) && p->batch > MOST_BATCH) {
+        error_at(set->child[0]->span, "a batch has at most %d samples", MOST_BATCH);
+        p->batch = 1;
+    }
+    p->init = graph_new(c->arena, "init", p->batch);
+    c->graph = p->init;
+    bool good = open_data(c, &b, top) && b.model;
+    if (b.train)
+        export_train(c, top, b.train);
+    if (good) {
+        b.model->used = true;
+        p->name = b.model->name;
+        export_data(c, top);
+        build_all(c, &b);
+    } else if (b.train) {
+        check_train_names(c, b.train);
+    }
+    if (error_count())
+        return;
+    find_twice(c, &b);
+    warn_rows(c);
+    warn_fields(c);
 }
 
 Program *check(Arena *a, const Node *tree, Define *defines, int ndefines)
@@ -461,8 +491,6 @@ Program *check(Arena *a, const Node *tree, Define *defines, int ndefines)
     c->output = c->label = c->predicted = val_error();
     c->graph = graph_new(a, "options", 1);
     define_all(c, tree);
-    if (error_count())
-        return NULL;
     build_program(c);
     if (error_count())
         return NULL;

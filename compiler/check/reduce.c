@@ -90,9 +90,9 @@ static bool open_scope(Checker *c, Frame *f, const Elem *el, const Node *n, Redu
         if (!reduced_range(c, f, x, n->child[1], &size))
             return false;
         Index *ix = index_new(c->arena, x->text, size);
+        if (!elem_add(c, f, &r->inner, x->text, ix, x->span))
+            return false;
         r->index[r->n++] = ix;
-        r->inner.index[r->inner.nindex].name = x->text;
-        r->inner.index[r->inner.nindex++].value = expr_index(c->arena, ix);
     }
     return true;
 }
@@ -209,8 +209,8 @@ static Expr *reduce_exp(Checker *c, Frame *f, Elem *el, const Node *n, Reduced *
     Expr *power = expr_op(c->arena, "exp", op2(c, "sub", e, top), NULL, NULL);
     if (!softmax)
         return op2(c, "add", top, expr_op(c->arena, "log", reduce_to(c, f, el, "sum", EQ_SUM, power, n->span), NULL, NULL));
-    scope.index[scope.nindex].name = "";
-    scope.index[scope.nindex++].value = expr_index(c->arena, r->index[0]);
+    if (!elem_add(c, f, &scope, "", r->index[0], n->span))
+        return NULL;
     int nall = elem_indices(c, &scope, power, all);
     Tensor *t = materialise(c, f, "exp", EQ_MAP, power, nall, all, n->span);
     for (int i = 0; i < nall; i++)

@@ -133,17 +133,11 @@ void export_data(Checker *c, Frame *f)
 {
     static const char *const keys[] = {"valid", "test", "augment", "shuffle", "seed", "limit"};
     Setting s = {.name = "source"};
-    const Node *source;
+    const Node *source = c->source;
     Text t = {.arena = c->arena};
-    bool yes;
 
     if (!c->data)
         return;
-    for (source = c->data->child[0]; source->kind == NODE_CHOOSE;) {
-        if (!eval_condition(c, f, source->child[0], &yes))
-            return;
-        source = source->child[yes ? 1 : 2];
-    }
     tree_source(&t, source);
     s.value = setting_value(c, f, source);
     if (s.value.kind == VALUE_WORD)
@@ -178,9 +172,9 @@ void export_train(Checker *c, Frame *f, const Node *train)
             k++;
         if (k == sizeof keys / sizeof *keys || n->kind != NODE_SETTING) {
             error_at(n->name, "train has no setting '%s'", n->text);
-            const char *near = nearest(n->text, keys, sizeof keys / sizeof *keys);
-            if (near)
-                help("did you mean '%s'?", near);
+            int nkeys = sizeof keys / sizeof *keys;
+            if (!suggest_among(c, "train", n->text, nkeys, keys))
+                help("its settings are %s", names_text(c->arena, nkeys, keys));
             continue;
         }
         for (int j = 0; j < i; j++)

@@ -2,7 +2,6 @@
 #include "check/value.h"
 
 #include <math.h>
-#include <stdio.h>
 
 Val val_error(void) { return (Val){.kind = VAL_ERROR}; }
 Val val_number(double x) { return (Val){.kind = VAL_NUMBER, .number = x}; }
@@ -39,7 +38,6 @@ const char *val_kind(Checker *c, Val v)
     case VAL_EXPR: return "an element";
     case VAL_FIELD: return "a field of the data";
     case VAL_LAYER: return v.layer->kind == LAYER_DEF ? arena_print(c->arena, "the layer '%s'", v.layer->name) : "a layer";
-    case VAL_DATA: return "data";
     }
     return "?";
 }
@@ -119,55 +117,6 @@ const char *frame_instance(Checker *c, Frame *f, const char *name)
     return path_join(c, f->path, arena_print(c->arena, "%s%d", name, n));
 }
 
-/* --- news --- */
-
-void notes_in(Checker *c, const Frame *f)
-{
-    int shown = 0;
-
-    for (; f && shown < 8; f = f->caller) {
-        if (!f->call || !f->def)
-            continue;
-        Text t = {.arena = c->arena};
-        tree_source(&t, f->call);
-        note_at(f->call->span, "in %s", t.s && strlen(t.s) <= 60 ? t.s : f->def->name);
-        shown++;
-    }
-}
-
-void error_in(Checker *c, const Frame *f, Span at, const char *format, ...)
-{
-    Text t = {.arena = c->arena};
-    va_list args;
-
-    va_start(args, format);
-    text_vprint(&t, format, args);
-    va_end(args);
-    error_at(at, "%s", t.s);
-    notes_in(c, f);
-}
-
-void suggest(Checker *c, Frame *f, const char *wrong)
-{
-    LIST(const char *) names = {0};
-
-    for (Frame *g = f; g; g = g->outer)
-        for (int i = 0; i < g->binds.n; i++)
-            PUSH(c->arena, names, g->binds.at[i].name);
-    for (int i = 0; i < c->globals.n; i++)
-        PUSH(c->arena, names, c->globals.at[i].name);
-    for (int i = 0; i < c->defs.n; i++) {
-        const char *s = c->defs.at[i]->space;
-        if (!*s || strcmp(s, "layers") == 0 || strcmp(s, "activations") == 0 || (c->space && strcmp(s, c->space) == 0))
-            PUSH(c->arena, names, c->defs.at[i]->name);
-    }
-    for (int i = 0; op_at(i); i++)
-        PUSH(c->arena, names, op_at(i)->name);
-    const char *near = nearest(wrong, names.at, names.n);
-    if (near)
-        help("did you mean '%s'?", near);
-}
-
 /* --- tensors as the language sees them: without the batch and the leading axes --- */
 
 static int ambient(const Frame *f, const Tensor *t) { return t->batched ? 1 + (f ? f->nlead : 0) : 0; }
@@ -175,6 +124,15 @@ static int ambient(const Frame *f, const Tensor *t) { return t->batched ? 1 + (f
 int sample_rank(const Frame *f, const Tensor *t) { return t->rank - ambient(f, t); }
 
 const int64_t *sample_size(const Frame *f, const Tensor *t) { return t->size + ambient(f, t); }
+
+double elements(int rank, const int64_t *size)
+{
+    double n = 1;
+
+    for (int i = 0; i < rank; i++)
+        n *= (double)size[i];
+    return n;
+}
 
 const char *sizes_text(Checker *c, int rank, const int64_t *size)
 {

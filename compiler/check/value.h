@@ -1,11 +1,14 @@
 /* value.h -- what the checker computes with; private to check/.
  *
- * value.c     frames, names, conversions        define.c   files, library, definitions, lookup
- * eval.c      expressions known when compiling  apply.c    calling layers, binding settings and ports
- * element.c   element expressions               reduce.c   sums, means, maxima, softmax ...
- * body.c      statements                        draw.c      params, states and their first values
- * extent.c    ranges of indices, shapes of bare names                 program.c  model and train section to the graphs
- * data.c      fields and their transforms       update.c   penalties, clipping, optimizer, schedule */
+ * value.c     values, frames, conversions       news.c     errors and the chain of definitions, did you mean
+ * define.c    files, library, options, names    warn.c     what compiles and is yet wrong
+ * eval.c      expressions known when compiling  call.c     calls, pipelines, repetition
+ * ports.c     settings, sizes, inputs bound     apply.c    running definitions
+ * load.c      elements of tensors               element.c  element expressions
+ * reduce.c    sums, means, maxima, softmax ...  extent.c   ranges of indices, shapes of bare names
+ * body.c      statements                        draw.c     params, states and their first values
+ * data.c      fields and their transforms       setting.c  data and train sections for the trainer
+ * program.c   model and train to the graphs     update.c   penalties, clipping, optimizer, schedule */
 #ifndef NNC_VALUE_H
 #define NNC_VALUE_H
 
@@ -25,7 +28,6 @@ typedef enum {
     VAL_EXPR,     /* one element of something: inside element expressions */
     VAL_FIELD,    /* a field of the data that no one has asked for yet: its shape and kind come from the first use */
     VAL_LAYER,
-    VAL_DATA,
 } ValKind;
 
 struct LayerVal;
@@ -69,6 +71,7 @@ typedef struct LayerVal {
     Val *parts;        /* CHAIN: n; REPEAT: one; */
     int n;             /* CHAIN: parts; REPEAT: times */
     Val shape;         /* SHAPE: what must come here */
+    const Node *stages; /* SHAPE: what it is said of */
     const char *bound; /* full name of the instance, when it was bound to a name: all its uses share weights */
     const Node *node;  /* where it is mentioned */
 } LayerVal;
@@ -95,12 +98,18 @@ typedef struct Frame {
     const char *path; /* "stage1.basic2", "" in the model */
     Layer *layer;
     const Def *def;
-    const Node *call; /* the mention that led here */
+    const Node *call; /* the mention that led here, its settings and its inputs: for messages */
+    int ngiven, ninputs;
+    const Arg *given;
+    const Val *inputs;
     int nargs;        /* overrides for params: init = ..., weight = token.weight */
     Arg *args;
     bool *arg_used;
     int nlead; /* leading axes this body runs over, after the batch */
     int64_t lead[MAX_RANK];
+    bool has_dots; /* what `...` stands for in the header */
+    int ndots;
+    int64_t dots[MAX_RANK];
     double fan_in, fan_out;
     int nrandom;
     int first_equation; /* of the graph, when this body began */
@@ -133,6 +142,20 @@ typedef struct Raw {
     Tensor *tensor;
 } Raw;
 
+/* A layer and what it gave, for the warnings. */
+typedef struct Applied {
+    const LayerVal *value;
+    const Def *def;
+    Layer *layer;
+    Tensor *out;
+    Tensor *in;        /* its one input, or NULL */
+    bool weighted_sum; /* of its input, by a matrix: two of them in a row are one */
+    bool rows;         /* ... over several further axes, which flatten would have joined */
+} Applied;
+
+/* A model of more is a mistake: 110 layers of ResNet are 400 applications. */
+enum { MOST_APPLIED = 20000, MOST_NESTED = 200 };
+
 typedef struct Checker {
     Arena *arena;
     Program *program;
@@ -151,7 +174,8 @@ typedef struct Checker {
     LIST(Raw *) raws;
     struct { const Node *node; Frame *frame; Val val; } cache[64]; /* values of sub-expressions of one element expression */
     int ncache;
-    const Node *data; /* the data definition in use, or NULL */
+    const Node *data;   /* the data definition in use, or NULL */
+    const Node *source; /* its reader's call */
     bool applies_default; /* a loss named without arguments gets (output, label) */
     Val output, label;    /* what it gets */
     Val predicted;        /* second output of the last loss applied */
@@ -164,6 +188,10 @@ typedef struct Checker {
     LIST(const char *) fields_used; /* of any graph */
     LIST(Tensor *) integers; /* tensors of class indices and how many classes */
     LIST(int) classes;
+    int applied;         /* definitions, of layers and of elements */
+    LIST(Applied) made;  /* in the first run of the model */
+    LIST(Bind) locals;   /* names made in bodies of the user's, of all graphs */
+    const Frame *failed; /* the call whose insides were told of last */
     int nested;
 } Checker;
 
@@ -182,13 +210,10 @@ Frame *frame_new(Checker *c, Frame *caller, Frame *outer);
 /* "basic2.": the next name for an anonymous `name` in this scope. */
 const char *frame_instance(Checker *c, Frame *f, const char *name);
 const char *path_join(Checker *c, const char *path, const char *name);
-/* An error with the chain of definitions that led there. */
-void error_in(Checker *c, const Frame *f, Span at, const char *format, ...) PRINTF_LIKE(4, 5);
-void notes_in(Checker *c, const Frame *f);
-void suggest(Checker *c, Frame *f, const char *wrong); /* did you mean, among names that could stand here */
 int sample_rank(const Frame *f, const Tensor *t);
 const int64_t *sample_size(const Frame *f, const Tensor *t);
 const char *shape_text(Checker *c, const Frame *f, const Tensor *t);
+double elements(int rank, const int64_t *size); /* their product, which may be beyond int64 */
 const char *sizes_text(Checker *c, int rank, const int64_t *size);
 int tensor_classes(Checker *c, const Tensor *t); /* 0: real numbers */
 void tensor_set_classes(Checker *c, Tensor *t, int classes);
@@ -196,28 +221,72 @@ bool want_number(Checker *c, Frame *f, const Node *n, Val v, double *x);
 bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size);
 uint32_t stream_of(const char *name, int n);
 
+/* --- news.c --- */
+/* An error with the chain of definitions that led there. One inside the library is news of the user's call: told
+ * there, once, as "conv: ..."; what goes wrong after it in the same call is not told. */
+void error_in(Checker *c, const Frame *f, Span at, const char *format, ...) PRINTF_LIKE(4, 5);
+void error_marks_in(Checker *c, const Frame *f, Span at, const Mark *marks, int nmarks, const char *format, ...) PRINTF_LIKE(6, 7);
+/* Inputs that do not go together: each is marked with its shape. `body` is the frame they were to be bound in. */
+void error_inputs(Checker *c, const Frame *body, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Help after an error about a name: what other systems call so, or the nearest of n; false when neither. `scope` is
+ * the definition or section whose setting it should be; NULL: a name in an expression. */
+bool suggest_among(Checker *c, const char *scope, const char *wrong, int n, const char *const *names);
+/* ... among names that could stand here. */
+void suggest(Checker *c, Frame *f, const char *wrong);
+/* The advice in foreign.txt under shapes.KEY, if any; $1 is words[0]. */
+void help_with(Checker *c, const char *key, const char *const *words);
+const char *names_text(Arena *a, int n, const char *const *names); /* "a, b, c" */
+bool in_library(Span s);
+
+/* --- warn.c --- */
+/* After a layer has been applied in the first run of the model; `in`: its one input, or NULL. */
+void warn_applied(Checker *c, const Frame *body, const LayerVal *l, Tensor *in, Tensor *out);
+const Applied *made_last(const Checker *c, const Tensor *t); /* the layer that made t, or NULL */
+void shape_checked(Checker *c, const Tensor *t); /* the source says of t that its shape is meant */
+void warn_rows(Checker *c);
+/* The last layer of the model does to z what the loss does by itself to make `predicted` of z. */
+void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z);
+void warn_unused(Checker *c);
+void note_local(Checker *c, const Bind *b); /* a local name at its scope's end, used or not */
+
 /* --- define.c --- */
 void define_all(Checker *c, const Node *tree);
 /* Definitions named `name` that may be seen here: the user's, else those of `first`, else those of layers,
  * activations and math. Returns how many; *defs points into an arena. */
 int defs_find(Checker *c, const char *first, const char *name, Def ***defs);
-Val global_value(Checker *c, Frame *f, const Node *name, bool *found);
-void warn_unused(Checker *c);
+int defs_in(Checker *c, const char *space, const char *name, Def ***defs);
+bool def_visible(const char *first, const Def *d);
+Val global_value(Checker *c, const Node *name, bool *found);
+
+/* --- names.c --- */
+/* Are the names in n, and the settings of their calls, known? For what cannot be evaluated. */
+void check_names(Checker *c, const Node *n);
 
 /* --- eval.c --- */
 Val eval(Checker *c, Frame *f, const Node *n);
 /* Does its value depend on tensors, indices or the clock of the training? */
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n);
 bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes);
-int eval_args(Checker *c, Frame *f, const Node *call, Arg **args);
+
+/* --- call.c --- */
+Val eval_call(Checker *c, Frame *f, const Node *n);
+Val eval_pipe(Checker *c, Frame *f, const Node *n);
+Val eval_shape(Checker *c, Frame *f, const Node *n);
+Val eval_for(Checker *c, Frame *f, const Node *n);
+Val repeat(Checker *c, Frame *f, const Node *n, Val layer, const Node *count, Val times); /* f * n */
+bool is_layer(Val v); /* or a fork of layers */
 
 /* --- apply.c --- */
 Val apply(Checker *c, Frame *f, Val layer, int n, const Val *inputs, const Node *at);
+/* --- ports.c --- */
+/* Named settings that no definition of this layer has are told of where they are written. */
+bool check_settings(Checker *c, Frame *f, const LayerVal *l);
 /* Settings of a definition bound in `body` from args; false after an error. */
 bool bind_settings(Checker *c, Frame *f, Frame *body, const Def *def, int nargs, Arg *args, const Node *at);
 const Node *def_part(const Def *d, NodeKind kind, int nth); /* PARAMS; PORTS 0: inputs, 1: outputs */
 const Node *def_body(const Def *d);
 bool body_declares(const Node *body, const char *param, bool *draws);
+bool body_has_params(const Node *body); /* or states */
 /* Applies a definition element by element, in the scope of `el`: a fn named inside an expression. */
 Expr *apply_element(Checker *c, Frame *f, Elem *el, const LayerVal *l, int n, Expr *const *inputs, const Node *at);
 Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *at);
@@ -227,16 +296,23 @@ Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, 
 int port_shape(Checker *c, Frame *f, const Node *port, int64_t *size);
 bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *inputs, const Node *at);
 
-/* --- element.c --- */
-Expr *element(Checker *c, Frame *f, Elem *el, const Node *n);
+/* --- load.c --- */
 Elem elem_new(Checker *c, const Frame *f);
 void elem_imply(Checker *c, Elem *el, int rank, const int64_t *size);
+/* One more named index in scope; false when there are too many. */
+bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span at);
 Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at); /* bare: no subscripts or the implied ones */
 /* node as a tensor of its own: an equation over the shape its bare tensors imply. */
 Val lift(Checker *c, Frame *f, const Node *n, const char *name);
 /* A tensor named `name` and the equation `t[indices of e] how= e`; indices in *order* first, others appended. */
 Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, int nout, Index **out, Span at);
 int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out);
+/* Subscripts: x[i, j], next s[c], list[i], random[...]. */
+Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n);
+Val subscripted(Checker *c, Frame *f, const Node *base);
+
+/* --- element.c, extent.c --- */
+Expr *element(Checker *c, Frame *f, Elem *el, const Node *n);
 /* An elementwise body (fn, optimizer, schedule): its value with names bound to elements. */
 Expr *element_body(Checker *c, Frame *f, Elem *el, const Def *def);
 bool collect_shape(Checker *c, Frame *f, const Node *n, Elem *el);
@@ -248,8 +324,7 @@ Val cached(Checker *c, Frame *f, const Node *n);
 /* A call or pipe that works element by element on its arguments; all others are tensors of their own. */
 bool inlines(Checker *c, Frame *f, const Node *n);
 bool is_in_steps(const Node *n); /* in_steps(5 epochs) */
-const char *temp_name(Checker *c, const Frame *f, const char *name);
-bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, int axis, Span at);
+Expr *element_value(Checker *c, Frame *f, Elem *el, const Node *n, Val v);
 
 /* --- reduce.c --- */
 Expr *reduce(Checker *c, Frame *f, Elem *el, const Node *n);
@@ -274,10 +349,12 @@ void init_draw(Checker *c, Frame *f, const Kept *k, Val init, const Node *at);
 void run_draw(Checker *c, Frame *f, const Node *n);
 
 /* --- data.c --- */
-/* The fields of the data section; NULL: those of the model's inputs, and label. */
-void data_open(Checker *c, Frame *f, const Node *data);
+/* The fields of the data section; NULL: those of the model's inputs, and label. False after an error. */
+bool data_open(Checker *c, Frame *f, const Node *data);
+/* A data section that nothing uses: is there such a reader? */
+void data_check(Checker *c, Frame *f, const Node *data);
 /* A field by name, transformed as the data section says. */
-Val data_field(Checker *c, Frame *f, const char *name, Span at, bool *found);
+Val data_field(Checker *c, const char *name, Span at, bool *found);
 /* A model wants field `name` in this shape: what a reader does not say (idx, npy) is taken from there. */
 void data_hint(Checker *c, const char *name, int rank, const int64_t *size);
 Val stack(Checker *c, Frame *f, const Node *list); /* a list of numbers as a vector */

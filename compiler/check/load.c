@@ -1,0 +1,304 @@
+/* load.c -- scopes of indices, and reading elements of tensors: bare names, subscripts, lists, random numbers. */
+#include "check/value.h"
+
+/* --- scopes --- */
+
+Elem elem_new(Checker *c, const Frame *f)
+{
+    Elem el = {0};
+
+    el.ambient[el.nambient++] = index_batch(c->graph);
+    for (int i = 0; i < f->nlead; i++)
+        el.ambient[el.nambient++] = index_new(c->arena, arena_print(c->arena, "t%d", i), f->lead[i]);
+    return el;
+}
+
+void elem_imply(Checker *c, Elem *el, int rank, const int64_t *size)
+{
+    static const char *const names[] = {"i", "j", "k", "l", "m", "n", "o", "p"};
+
+    el->implicit = true;
+    el->nimplicit = rank;
+    for (int i = 0; i < rank; i++)
+        el->implied[i] = index_new(c->arena, names[i], size[i]);
+}
+
+bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span at)
+{
+    if (el->nambient + el->nimplicit + el->nindex >= MAX_BOX) {
+        error_in(c, f, at, "an equation has at most %d indices, those of the batch and of leading axes included", MAX_BOX);
+        return false;
+    }
+    el->index[el->nindex].name = name;
+    el->index[el->nindex++].value = expr_index(c->arena, i);
+    return true;
+}
+
+Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, int nout, Index **out, Span at)
+{
+    int64_t size[MAX_RANK];
+    Expr *subs[MAX_RANK];
+
+    if (nout > MAX_RANK) {
+        error_in(c, f, at, "a tensor has at most %d axes", MAX_RANK - 1);
+        nout = MAX_RANK;
+    }
+    for (int i = 0; i < nout; i++) {
+        size[i] = out[i]->size;
+        subs[i] = expr_index(c->arena, out[i]);
+    }
+    Tensor *t = graph_tensor(c->graph, path_join(c, f->path, name), ROLE_TEMP, nout, size);
+    t->batched = nout && out[0]->batch;
+    t->where = at;
+    Equation *q = graph_equation(c->graph, t, subs, how, e);
+    q->layer = f->layer;
+    q->where = at;
+    if (how == EQ_ARGMAX)
+        t->integer = true;
+    return t;
+}
+
+static void mark_indices(const Expr *e, Index **seen, int *n)
+{
+    if (e->kind == EXPR_INDEX) {
+        for (int i = 0; i < *n; i++)
+            if (seen[i] == e->index)
+                return;
+        if (*n < MAX_BOX)
+            seen[(*n)++] = e->index;
+    }
+    for (int i = 0; i < e->nargs; i++)
+        mark_indices(e->args[i], seen, n);
+}
+
+static bool among(Index *i, Index *const *seen, int n)
+{
+    for (int k = 0; k < n; k++)
+        if (seen[k] == i)
+            return true;
+    return false;
+}
+
+/* The indices in scope that e depends on, ambient ones first and all of them if any. */
+int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out)
+{
+    Index *seen[MAX_BOX];
+    int nseen = 0, n = 0;
+    bool ambient = false;
+
+    (void)c;
+    mark_indices(e, seen, &nseen);
+    for (int i = 0; i < el->nambient; i++)
+        ambient |= among(el->ambient[i], seen, nseen);
+    for (int i = 0; i < el->nambient && ambient; i++)
+        out[n++] = el->ambient[i];
+    for (int i = 0; i < el->nindex; i++)
+        if (el->index[i].value->kind == EXPR_INDEX && among(el->index[i].value->index, seen, nseen) && !among(el->index[i].value->index, out, n))
+            out[n++] = el->index[i].value->index;
+    for (int i = 0; i < el->nimplicit; i++)
+        if (among(el->implied[i], seen, nseen) && !among(el->implied[i], out, n))
+            out[n++] = el->implied[i];
+    return n;
+}
+
+Val lift(Checker *c, Frame *f, const Node *n, const char *name)
+{
+    int ncache = c->ncache;
+    Elem el = elem_new(c, f);
+    Index *out[MAX_BOX];
+    Val v = val_error();
+
+    if (collect_shape(c, f, n, &el)) {
+        Expr *e = element(c, f, &el, n);
+        if (e) {
+            Index *used[MAX_BOX];
+            int nused = elem_indices(c, &el, e, used), nout = 0;
+            for (int i = 0; i < el.nambient && nused && used[0]->batch; i++)
+                out[nout++] = el.ambient[i];
+            for (int i = 0; i < el.nimplicit; i++)
+                out[nout++] = el.implied[i];
+            v = val_tensor(materialise(c, f, name, EQ_MAP, e, nout, out, n->span), n->span);
+        }
+    }
+    c->ncache = ncache;
+    return v;
+}
+
+/* --- loads --- */
+
+static Expr *load(Checker *c, Elem *el, Tensor *t, Expr *const *subs, int nsubs, bool padded)
+{
+    Expr *all[MAX_RANK];
+    int n = 0;
+
+    for (int i = 0; t->batched && i < el->nambient; i++)
+        all[n++] = expr_index(c->arena, el->ambient[i]);
+    for (int i = 0; i < nsubs; i++)
+        all[n++] = subs[i];
+    if (n != t->rank)
+        bug("%s has %d axes, but is read with %d subscripts", t->name, t->rank, n);
+    return expr_load(c->arena, t, all, padded);
+}
+
+Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at)
+{
+    Expr *subs[MAX_RANK];
+    int rank = sample_rank(f, t);
+    int64_t count = 1;
+
+    for (int i = 0; i < rank; i++)
+        count *= sample_size(f, t)[i];
+    if (count == 1) { /* a tensor of one element is a number */
+        for (int i = 0; i < rank; i++)
+            subs[i] = el->implicit && el->nimplicit == rank && el->implied[i]->size == 1 ? expr_index(c->arena, el->implied[i])
+                                                                                        : expr_number(c->arena, 0);
+        return load(c, el, t, subs, rank, false);
+    }
+    if (rank && (!el->implicit || el->nimplicit != rank)) {
+        if (!el->implicit)
+            error_in(c, f, at->span, "this has axes %s: say which element, as in %s[...]", shape_text(c, f, t), at->kind == NODE_NAME ? at->text : "x");
+        else
+            error_in(c, f, at->span, "shapes differ: this is %s", shape_text(c, f, t));
+        return NULL;
+    }
+    for (int i = 0; i < rank; i++) {
+        if (el->implied[i]->size != sample_size(f, t)[i]) {
+            error_in(c, f, at->span, "shapes differ: this is %s", shape_text(c, f, t));
+            return NULL;
+        }
+        subs[i] = expr_index(c->arena, el->implied[i]);
+    }
+    return load(c, el, t, subs, rank, false);
+}
+
+static bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, int axis, Span at)
+{
+    int64_t low, high, size = sample_size(f, t)[axis];
+
+    if (sub->kind == EXPR_LOAD && sub->tensor->integer) {
+        int classes = tensor_classes(c, sub->tensor);
+        if (classes <= size)
+            return true;
+        error_in(c, f, at, "this index goes to %d, but the axis has %lld elements", classes - 1, (long long)size);
+        return false;
+    }
+    if (!expr_range(sub, &low, &high)) {
+        error_in(c, f, at, "cannot prove that this subscript stays within 0..%lld", (long long)size - 1);
+        help("x?[...] reads 0 outside");
+        return false;
+    }
+    if (low >= 0 && high < size)
+        return true;
+    error_in(c, f, at, "this subscript runs from %lld to %lld, but the axis has elements 0..%lld", (long long)low,
+             (long long)high, (long long)size - 1);
+    help("x?[...] reads 0 outside");
+    return false;
+}
+
+static Expr *random_element(Checker *c, Frame *f, Elem *el)
+{
+    Expr *at = expr_number(c->arena, 0);
+    int n = el->nambient + el->nimplicit;
+    Frame *body = f;
+
+    for (int i = 0; i < n; i++) {
+        Index *ix = i < el->nambient ? el->ambient[i] : el->implied[i - el->nambient];
+        Expr *wider = expr_op(c->arena, "mul", at, expr_number(c->arena, (double)ix->size), NULL);
+        at = expr_op(c->arena, "add", wider, expr_index(c->arena, ix), NULL);
+    }
+    return expr_random(c->arena, stream_of(f->path, body->nrandom++), at);
+}
+
+Val subscripted(Checker *c, Frame *f, const Node *base)
+{
+    if (base->kind == NODE_NEXT || base->kind == NODE_GRAD) {
+        const char *name = arena_print(c->arena, "%s %s", base->kind == NODE_NEXT ? "next" : "grad", base->text);
+        Bind *b = frame_find(f, name);
+        if (b)
+            return b->val;
+        error_in(c, f, base->span, base->kind == NODE_NEXT ? "no 'next %s = ...' stands before this" : "'grad %s' has a meaning only where a derivative is given", base->text);
+        return val_error();
+    }
+    return base->kind == NODE_NAME ? eval(c, f, base) : cached(c, f, base);
+}
+
+/* list[i] with an index: one choice after the other. */
+static Expr *element_of_list(Checker *c, Frame *f, Elem *el, const Node *n, Val list)
+{
+    Expr *i = element(c, f, el, n->child[1]), *y = NULL;
+    int64_t low, high;
+
+    if (!i)
+        return NULL;
+    if (expr_range(i, &low, &high) && (low < 0 || high >= list.n)) {
+        error_in(c, f, n->child[1]->span, "the list has elements 0..%d, this subscript runs from %lld to %lld", list.n - 1, (long long)low, (long long)high);
+        return NULL;
+    }
+    for (int k = list.n; k-- > 0;) {
+        Expr *item = element_value(c, f, el, n, list.items[k]);
+        if (!item)
+            return NULL;
+        y = y ? expr_op(c->arena, "select", expr_op(c->arena, "eq", i, expr_number(c->arena, k), NULL), item, y) : item;
+    }
+    return y;
+}
+
+Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n)
+{
+    const Node *base = n->child[0];
+    Expr *subs[MAX_RANK];
+    int nsubs = 0, rank;
+
+    if (base->kind == NODE_NAME && strcmp(base->text, "random") == 0 && !frame_find(f, "random"))
+        return random_element(c, f, el);
+    Val v = subscripted(c, f, base);
+    if (v.kind == VAL_ERROR)
+        return NULL;
+    if (v.kind == VAL_FIELD)
+        v = field_value(c, f, v, 0, NULL, 0, base->span);
+    if (v.kind == VAL_LIST && n->n == 2)
+        return element_of_list(c, f, el, n, v);
+    if (v.kind != VAL_TENSOR) {
+        if (v.kind != VAL_ERROR)
+            error_in(c, f, base->span, "only a tensor has subscripts, this is %s", val_kind(c, v));
+        return NULL;
+    }
+    rank = sample_rank(f, v.tensor);
+    for (int i = 1; i < n->n; i++) {
+        const Node *s = n->child[i];
+        if (s->kind == NODE_ELLIPSIS) {
+            if (!el->implicit || rank - (n->n - 2) != el->nimplicit) {
+                error_in(c, f, s->span, "'...' stands for %d ax%cs here, but for %d elsewhere", rank - (n->n - 2), rank - (n->n - 2) == 1 ? 'i' : 'e', el->nimplicit);
+                return NULL;
+            }
+            for (int k = 0; k < el->nimplicit && nsubs < MAX_RANK; k++, nsubs++) {
+                if (nsubs < rank && el->implied[k]->size != sample_size(f, v.tensor)[nsubs]) {
+                    error_in(c, f, n->span, "shapes differ: '...' does not fit %s", shape_text(c, f, v.tensor));
+                    return NULL;
+                }
+                subs[nsubs] = expr_index(c->arena, el->implied[k]);
+            }
+            continue;
+        }
+        Expr *e = element(c, f, el, s);
+        if (!e)
+            return NULL;
+        if (nsubs >= rank) {
+            nsubs++;
+            continue;
+        }
+        if (!expr_whole(e)) {
+            error_in(c, f, s->span, "a subscript must be a whole number");
+            help("'//' divides and rounds down");
+            return NULL;
+        }
+        if (!n->flag && !in_bounds(c, f, e, v.tensor, nsubs, s->span))
+            return NULL;
+        subs[nsubs++] = e;
+    }
+    if (nsubs != rank) {
+        error_in(c, f, n->span, "%d subscript%s for the axes %s", nsubs, nsubs == 1 ? "" : "s", shape_text(c, f, v.tensor));
+        return NULL;
+    }
+    return load(c, el, v.tensor, subs, nsubs, n->flag != 0);
+}

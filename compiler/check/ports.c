@@ -1,0 +1,508 @@
+/* ports.c -- the header of a definition meets a call: settings, sizes and inputs are bound to names. */
+#include "check/value.h"
+
+/* --- parts of a definition --- */
+
+const Node *def_part(const Def *d, NodeKind kind, int nth)
+{
+    return kind == NODE_PARAMS ? d->node->child[0] : d->node->child[1 + nth];
+}
+
+const Node *def_body(const Def *d) { return d->node->child[3]; }
+
+static const Node *port_sizes(const Node *port) { return port->child[0]; }
+static const Node *port_declared(const Node *port) { return port->n > 1 ? port->child[1] : NULL; }
+
+bool body_declares(const Node *body, const char *param, bool *draws)
+{
+    if (!body)
+        return false;
+    if (body->kind == NODE_DRAW) {
+        *draws |= body->number != 0;
+        return strcmp(body->child[0]->text, param) == 0;
+    }
+    bool found = false;
+    if (body->kind == NODE_BLOCK || body->kind == NODE_BRANCH)
+        for (int i = 0; i < body->n; i++)
+            if (body->child[i])
+                found |= body_declares(body->child[i], param, draws);
+    return found;
+}
+
+/* --- settings --- */
+
+static void unknown_setting(Checker *c, Frame *f, const Def *def, const Arg *a)
+{
+    const Node *params = def_part(def, NODE_PARAMS, 0);
+    LIST(const char *) names = {0};
+
+    error_in(c, f, a->span, "%s has no setting '%s'", def->name, a->name);
+    for (int i = 0; params && i < params->n; i++)
+        PUSH(c->arena, names, params->child[i]->text);
+    if (suggest_among(c, def->name, a->name, names.n, names.at))
+        return;
+    if (names.n)
+        help("its settings are %s", names_text(c->arena, names.n, names.at));
+    else
+        help("it has no settings");
+}
+
+static int setting_place(const Node *params, const char *name)
+{
+    for (int i = 0; params && i < params->n; i++)
+        if (strcmp(params->child[i]->text, name) == 0)
+            return i;
+    return -1;
+}
+
+static void bind_override(Checker *c, Frame *body, const Arg *a)
+{
+    Arg *wider = NEW_ARRAY(c->arena, Arg, body->nargs + 1);
+
+    for (int i = 0; i < body->nargs; i++)
+        wider[i] = body->args[i];
+    wider[body->nargs] = *a;
+    body->args = wider;
+    body->nargs++;
+}
+
+/* A named argument that is no setting may set a param of the body: weight = token.weight, init = he. */
+static bool overrides(const Def *def, const char *name)
+{
+    bool draws = false, declared = body_declares(def_body(def), name, &draws);
+
+    return declared || (draws && strcmp(name, "init") == 0);
+}
+
+bool check_settings(Checker *c, Frame *f, const LayerVal *l)
+{
+    Def **defs;
+    int n = defs_in(c, l->space, l->name, &defs);
+    bool good = true;
+
+    for (int i = 0; i < l->nargs; i++) {
+        const Arg *a = &l->args[i];
+        bool known = !a->name;
+        for (int k = 0; k < n && !known; k++)
+            known = setting_place(def_part(defs[k], NODE_PARAMS, 0), a->name) >= 0 || overrides(defs[k], a->name);
+        if (!known && n)
+            unknown_setting(c, f, defs[0], a);
+        good &= known;
+    }
+    return good;
+}
+
+/* Binds the settings that are given; marks them in `given`. */
+static bool bind_given(Checker *c, Frame *f, Frame *body, const Def *def, int nargs, Arg *args, bool *given)
+{
+    const Node *params = def_part(def, NODE_PARAMS, 0);
+    int n = params ? params->n : 0, next = 0;
+
+    for (int i = 0; i < nargs; i++) {
+        const Arg *a = &args[i];
+        if (!a->name && next >= n) {
+            error_in(c, f, a->span, n ? "%s takes at most %d setting%s" : "%s takes no settings", def->name, n, n == 1 ? "" : "s");
+            note_at(def->node->name, "defined here");
+            return false;
+        }
+        int k = a->name ? setting_place(params, a->name) : next++;
+        if (k < 0 && overrides(def, a->name)) {
+            bind_override(c, body, a);
+            continue;
+        }
+        if (k < 0) {
+            unknown_setting(c, f, def, a);
+            return false;
+        }
+        if (given[k]) {
+            error_in(c, f, a->span, "%s: the setting '%s' is given twice", def->name, params->child[k]->text);
+            return false;
+        }
+        given[k] = true;
+        frame_bind(c, body, params->child[k]->text, a->val, a->span)->used = true;
+    }
+    return true;
+}
+
+bool bind_settings(Checker *c, Frame *f, Frame *body, const Def *def, int nargs, Arg *args, const Node *at)
+{
+    const Node *params = def_part(def, NODE_PARAMS, 0);
+    int n = params ? params->n : 0;
+    bool *given = NEW_ARRAY(c->arena, bool, n + 1);
+
+    body->ngiven = nargs;
+    body->given = args;
+    if (!bind_given(c, f, body, def, nargs, args, given))
+        return false;
+    for (int k = 0; k < n; k++) {
+        const Node *p = params->child[k];
+        if (given[k])
+            continue;
+        if (!p->n || !p->child[0]) {
+            error_in(c, f, at->span, "%s needs the setting '%s'", def->name, p->text);
+            note_at(p->span, "it has no default");
+            return false;
+        }
+        Val v = eval(c, body, p->child[0]);
+        if (v.kind == VAL_ERROR)
+            return false;
+        frame_bind(c, body, p->text, v, p->span)->used = true;
+    }
+    return true;
+}
+
+/* --- ports --- */
+
+static bool has_ellipsis(const Node *sizes)
+{
+    for (int i = 0; sizes && i < sizes->n; i++)
+        if (sizes->child[i]->kind == NODE_ELLIPSIS)
+            return true;
+    return false;
+}
+
+/* class(V) or class(V)[T]: the parts, or false. */
+static bool port_class(const Node *port, const Node **classes, const Node **subscript)
+{
+    const Node *d = port_declared(port);
+
+    *subscript = NULL;
+    if (d && d->kind == NODE_SUBSCRIPT) {
+        *subscript = d;
+        d = d->child[0];
+    }
+    if (!d || d->kind != NODE_CALL || d->child[0]->kind != NODE_NAME || strcmp(d->child[0]->text, "class") != 0 || d->n != 2)
+        return false;
+    *classes = d->child[1];
+    return true;
+}
+
+/* The sizes a port is written with: how many, and where they are; -1: any shape. */
+static int port_rank(const Node *port, const Node ***sizes)
+{
+    const Node *declared = port_declared(port), *list = port_sizes(port), *classes, *subscript;
+
+    if (port_class(port, &classes, &subscript)) {
+        *sizes = subscript ? (const Node **)subscript->child + 1 : NULL;
+        return subscript ? subscript->n - 1 : 0;
+    }
+    if (declared && !list) {
+        *sizes = (const Node **)declared->child;
+        if (declared->kind == NODE_DIMS || declared->kind == NODE_LIST || declared->kind == NODE_TUPLE)
+            return declared->n;
+        static _Thread_local const Node *one;
+        one = declared;
+        *sizes = &one;
+        return 1;
+    }
+    if (!list)
+        return -1;
+    *sizes = (const Node **)list->child;
+    return list->n;
+}
+
+static const char *port_text(Checker *c, const Node *port)
+{
+    const Node **sizes;
+    Text t = {.arena = c->arena};
+    int n = port_rank(port, &sizes);
+
+    text_print(&t, "%s", port->text);
+    for (int i = 0; i < n; i++) {
+        text_print(&t, "%s", i ? ", " : "[");
+        tree_source(&t, sizes[i]);
+    }
+    text_print(&t, "%s", n > 0 ? "]" : "");
+    return t.s;
+}
+
+/* The input has not the size that the port says, or that another input has given to the same letter. */
+static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, const Node *port, const Node *n, Val input, const Node *at)
+{
+    const Bind *b = n->kind == NODE_NAME ? frame_find(body, n->text) : NULL;
+    Span header = def_part(def, NODE_PORTS, 0)->span;
+    bool other = b && b->span.file == header.file && b->span.start >= header.start && b->span.end <= header.end;
+
+    if (other && body->ninputs > 1) {
+        error_inputs(c, body, "'%s' is not the same in its inputs", n->text);
+    } else {
+        error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, port), shape_text(c, f, input.tensor));
+        if (b && !other)
+            note_at(b->span, "%s is %s", n->text, number_text(c->arena, b->val.number));
+        else if (def->node->flag != DEFINE_MODEL && !in_library(n->span))
+            note_at(n->span, "defined here");
+    }
+    return false;
+}
+
+static bool bind_size(Checker *c, Frame *f, Frame *body, const Def *def, const Node *port, const Node *n, int64_t size, Val input, const Node *at)
+{
+    int64_t want;
+
+    if (n->kind == NODE_NAME && !frame_find(body, n->text)) {
+        bool found;
+        Val v = global_value(c, n, &found);
+        if (!found || v.kind != VAL_NUMBER) {
+            frame_bind(c, body, n->text, val_number((double)size), n->span)->used = true;
+            return true;
+        }
+    }
+    if (!want_size(c, body, n, eval(c, body, n), &want))
+        return false;
+    return want == size || size_differs(c, f, body, def, port, n, input, at);
+}
+
+/* `...` stands for the same axes wherever a header has it. */
+static bool bind_dots(Checker *c, Frame *body, int n, const int64_t *size)
+{
+    bool same = !body->has_dots || n == body->ndots;
+
+    for (int i = 0; i < n && i < body->ndots; i++)
+        same &= size[i] == body->dots[i];
+    if (!body->has_dots) {
+        body->has_dots = true;
+        body->ndots = n;
+        memcpy(body->dots, size, (size_t)n * sizeof *size);
+    }
+    if (same || (elements(n, size) == 1 && elements(body->ndots, body->dots) == 1))
+        return true;
+    bool called = body->call->kind == NODE_CALL && body->inputs[0].span.start >= body->call->span.start; /* add(x, y) */
+    error_inputs(c, body, "the %s have different shapes", called ? "inputs" : "branches");
+    return false;
+}
+
+/* Binds one port: sizes from the input's axes. The axes before those the port names are leading ones. */
+static bool bind_port(Checker *c, Frame *f, Frame *body, const Def *def, const Node *port, Val in, int extra, const Node *at)
+{
+    const Node **sizes, *classes, *subscript;
+    int n = port_rank(port, &sizes);
+    int rank = sample_rank(f, in.tensor) - extra;
+    const int64_t *size = sample_size(f, in.tensor) + extra;
+
+    if (port_class(port, &classes, &subscript)) {
+        int k = tensor_classes(c, in.tensor);
+        if (!k) {
+            error_in(c, f, at->span, "%s wants class indices for '%s', but gets real numbers", def->name, port->text);
+            return false;
+        }
+        if (!bind_size(c, f, body, def, port, classes, k, in, at))
+            return false;
+    }
+    for (int i = 0, axis = 0; i < n; i++) {
+        if (sizes[i]->kind == NODE_ELLIPSIS) {
+            if (!bind_dots(c, body, rank - (n - 1), size + axis))
+                return false;
+            axis += rank - (n - 1);
+        } else if (!bind_size(c, f, body, def, port, sizes[i], size[axis++], in, at)) {
+            return false;
+        }
+    }
+    frame_bind(c, body, port->text, in, port->span)->used = true;
+    return true;
+}
+
+bool body_has_params(const Node *body)
+{
+    bool found = body->kind == NODE_DRAW;
+
+    for (int i = 0; i < body->n && !found && (body->kind == NODE_BLOCK || body->kind == NODE_BRANCH); i++)
+        found = body->child[i] && body_has_params(body->child[i]);
+    return found;
+}
+
+int port_shape(Checker *c, Frame *f, const Node *port, int64_t *size)
+{
+    const Node **sizes, *classes, *subscript;
+    int n = port_rank(port, &sizes);
+
+    if (n > MAX_RANK - 1 || has_ellipsis(port_sizes(port)) || port_class(port, &classes, &subscript))
+        return -1;
+    for (int i = 0; i < n; i++) {
+        bool found = sizes[i]->kind != NODE_NAME || frame_find(f, sizes[i]->text);
+        if (!found)
+            global_value(c, sizes[i], &found);
+        if (!found || dynamic(c, f, NULL, sizes[i]) || !want_size(c, f, sizes[i], eval(c, f, sizes[i]), &size[i]))
+            return -1;
+    }
+    return n;
+}
+
+static bool port_any(const Node *port)
+{
+    const Node **sizes;
+    return port_rank(port, &sizes) < 0;
+}
+
+/* How many leading axes the body must run over, or -1. */
+static int port_extra(const Frame *f, const Node *port, Val in)
+{
+    const Node **sizes, *classes, *subscript;
+    int n = port_rank(port, &sizes), rank = sample_rank(f, in.tensor);
+
+    if (port_class(port, &classes, &subscript))
+        return rank - n;
+    if (n < 0)
+        return 0;
+    if (has_ellipsis(port_sizes(port)))
+        return rank >= n - 1 ? 0 : -1;
+    return rank - n;
+}
+
+Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *at)
+{
+    Def **defs, *best = NULL, *any = NULL;
+    int n = defs_find(c, *l->space ? l->space : NULL, l->name, &defs), best_rank = -1;
+
+    for (int i = 0; i < n; i++) {
+        if (strcmp(defs[i]->space, l->space) != 0)
+            continue;
+        const Node *ports = def_part(defs[i], NODE_PORTS, 0), **sizes;
+        int r = ports && ports->n ? port_rank(ports->child[0], &sizes) : -1;
+        bool dots = ports && ports->n && has_ellipsis(port_sizes(ports->child[0]));
+        if (r >= 0 && (dots ? rank >= r - 1 : rank == r))
+            return defs[i];
+        if (r < 0 && !any)
+            any = defs[i];
+        if (!dots && r >= 0 && r < rank && r > best_rank) {
+            best = defs[i];
+            best_rank = r;
+        }
+    }
+    if (any || best || !n)
+        return any ? any : best;
+    const Node *port = def_part(defs[0], NODE_PORTS, 0)->child[0];
+    error_in(c, f, at->span, "%s wants %s, but gets %d ax%cs", l->name, port_text(c, port), rank, rank == 1 ? 'i' : 'e');
+    note_at(defs[0]->node->name, "defined here");
+    return NULL;
+}
+
+/* --- fields get their shape from the first who asks --- */
+
+static const char *field_kind(Checker *c, int classes, int rank, const int64_t *size)
+{
+    return classes > 0 ? arena_print(c->arena, "an index below %d", classes) : sizes_text(c, rank, size);
+}
+
+Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, int classes, Span at)
+{
+    Raw *r = field.raw;
+    int64_t full[MAX_RANK] = {c->graph->batch};
+
+    if (r->graph == c->graph)
+        return val_tensor(r->tensor, field.span);
+    double count = 1;
+    for (int i = 0; i < rank; i++)
+        count *= (double)size[i];
+    if (r->rank < 0 || (r->rank == 0 && count == 1)) { /* one number may stand for a vector of one */
+        r->rank = rank;
+        for (int i = 0; i < rank; i++)
+            r->size[i] = size[i];
+    }
+    if (r->classes < 0)
+        r->classes = classes;
+    if (r->classes > 0 && classes > r->classes)
+        classes = r->classes;
+    if ((r->classes > 0) != (classes > 0) || (classes > 0 && r->classes > classes)) {
+        error_in(c, f, at, "the field '%s' is %s, but %s is wanted here", r->name, field_kind(c, r->classes, r->rank, r->size),
+                 field_kind(c, classes, rank, size));
+        return val_error();
+    }
+    for (int i = 0; i < r->rank; i++)
+        full[i + 1] = r->size[i];
+    Tensor *t = graph_tensor(c->graph, r->name, ROLE_INPUT, r->rank + 1, full);
+    t->batched = true;
+    t->where = r->where;
+    if (r->classes > 0)
+        tensor_set_classes(c, t, r->classes);
+    r->graph = c->graph;
+    r->tensor = t;
+    if (c->first) {
+        r->label = c->labels;
+        Field field_out = {.name = r->name, .rank = r->rank, .classes = r->classes, .label = r->label, .where = r->where};
+        for (int i = 0; i < r->rank; i++)
+            field_out.size[i] = r->size[i];
+        PUSH(c->arena, c->program->fields, field_out);
+    }
+    return val_tensor(t, field.span);
+}
+
+/* A field passed to a port: an index below C for `label: class(C)`, else real, of the port's or the first input's shape. */
+static Val field_for_port(Checker *c, Frame *f, Frame *body, const Node *port, Val field, Val first, int extra, Span at)
+{
+    const Node **sizes, *classes, *subscript;
+    int64_t size[MAX_RANK], k = 0;
+    int n = port_rank(port, &sizes), rank = 0;
+
+    for (int i = 0; i < extra; i++)
+        size[rank++] = sample_size(f, first.tensor)[i];
+    if (port_class(port, &classes, &subscript)) {
+        if (!want_size(c, body, classes, eval(c, body, classes), &k))
+            return val_error();
+        for (int i = 0; i < n; i++)
+            if (!want_size(c, body, sizes[i], eval(c, body, sizes[i]), &size[rank++]))
+                return val_error();
+    } else if (n > 0 && port_shape(c, body, port, size + extra) == n) {
+        rank = extra + n;
+    } else if (first.kind == VAL_TENSOR) {
+        rank = sample_rank(f, first.tensor);
+        for (int i = 0; i < rank; i++)
+            size[i] = sample_size(f, first.tensor)[i];
+        if (n == 0)
+            rank = 0;
+        /* a single output has a single number as its target */
+    } else {
+        for (int i = 0; i < n; i++)
+            if (!want_size(c, body, sizes[i], eval(c, body, sizes[i]), &size[rank++]))
+                return val_error();
+    }
+    return field_value(c, f, field, rank, size, (int)k, at);
+}
+
+/* --- all inputs --- */
+
+bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *inputs, const Node *at)
+{
+    const Node *ports = def_part(def, NODE_PORTS, 0);
+    int extra = -1;
+    int64_t lead[MAX_RANK];
+
+    body->ninputs = n;
+    body->inputs = inputs;
+    for (int i = 0; i < n; i++) {
+        if (inputs[i].kind == VAL_FIELD) {
+            inputs[i] = field_for_port(c, f, body, ports->child[i], inputs[i], i ? inputs[0] : val_error(), extra > 0 ? extra : 0, at->span);
+            if (inputs[i].kind == VAL_ERROR)
+                return false;
+        }
+        if (inputs[i].kind != VAL_TENSOR) {
+            if (inputs[i].kind != VAL_ERROR)
+                error_in(c, f, at->span, "%s wants a tensor, but gets %s", def->name, val_kind(c, inputs[i]));
+            return false;
+        }
+        int e = port_extra(f, ports->child[i], inputs[i]);
+        if (e == 0 && extra > 0 && port_any(ports->child[i]) && sample_rank(f, inputs[i].tensor) >= extra)
+            e = extra;
+        if (e < 0 || (e > 0 && !inputs[i].tensor->batched)) {
+            error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, ports->child[i]), shape_text(c, f, inputs[i].tensor));
+            note_at(def->node->name, "defined here");
+            return false;
+        }
+        if (inputs[i].tensor->batched) {
+            bool same = extra < 0 || extra == e;
+            for (int k = 0; k < e && same && extra > 0; k++)
+                same = lead[k] == sample_size(f, inputs[i].tensor)[k];
+            if (!same) {
+                error_inputs(c, body, "it runs over the leading axes of its inputs, and these differ");
+                return false;
+            }
+            extra = e;
+            for (int k = 0; k < e; k++)
+                lead[k] = sample_size(f, inputs[i].tensor)[k];
+        }
+        if (!bind_port(c, f, body, def, ports->child[i], inputs[i], inputs[i].tensor->batched ? e : 0, at))
+            return false;
+    }
+    for (int k = 0; k < extra; k++)
+        body->lead[body->nlead++] = lead[k];
+    return true;
+}

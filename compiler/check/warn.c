@@ -1,0 +1,157 @@
+/* warn.c -- what compiles and is yet wrong: names nobody reads, layers that do nothing more. */
+#include "check/value.h"
+
+#include <math.h>
+
+/* --- names --- */
+
+void note_local(Checker *c, const Bind *b)
+{
+    if (!b->local || b->span.file < 0 || in_library(b->span) || *b->name == '_')
+        return;
+    for (int i = 0; i < c->locals.n; i++) {
+        Bind *known = &c->locals.at[i];
+        if (known->span.file == b->span.file && known->span.start == b->span.start) {
+            known->used |= b->used;
+            return;
+        }
+    }
+    PUSH(c->arena, c->locals, *b);
+}
+
+static bool in_main(const Checker *c, Span s) { return s.file == c->file->span.file; }
+
+void warn_unused(Checker *c)
+{
+    for (int i = 0; i < c->locals.n; i++)
+        if (!c->locals.at[i].used)
+            warning_at(c->locals.at[i].span, "nobody uses '%s'", c->locals.at[i].name);
+    for (int i = 0; i < c->globals.n; i++)
+        if (!c->globals.at[i].used && in_main(c, c->globals.at[i].span))
+            warning_at(c->globals.at[i].span, "nobody reads '%s'", c->globals.at[i].name);
+    for (int i = 0; i < c->defs.n; i++) {
+        const Def *d = c->defs.at[i];
+        if (!d->used && d->node->flag != DEFINE_MODEL && in_main(c, d->node->span))
+            warning_at(d->node->name, "nobody uses '%s'", d->name);
+    }
+}
+
+/* --- weighted sums --- */
+
+static bool loads(const Expr *e, const Tensor *t) { return e->kind == EXPR_LOAD && e->tensor == t; }
+
+static bool is_matrix(const Expr *e) { return e->kind == EXPR_LOAD && e->tensor->role == ROLE_PARAM && e->tensor->rank == 2; }
+
+/* y[o] = sum[c] w[o, c] * in[c], perhaps with something added: nothing else is among the equations from `first` on. */
+static bool is_weighted_sum(const Graph *g, int first, const Tensor *in)
+{
+    bool sum = false;
+
+    for (int i = first; i < g->equations.n; i++) {
+        const Equation *q = g->equations.at[i];
+        Expr *const *x = q->value->args;
+        if (q->how == EQ_MAP && expr_is(q->value, OP_add) && x[0]->kind == EXPR_LOAD && x[1]->kind == EXPR_LOAD)
+            continue;
+        if (q->how != EQ_SUM || !expr_is(q->value, OP_mul) ||
+            !((loads(x[0], in) && is_matrix(x[1])) || (loads(x[1], in) && is_matrix(x[0]))))
+            return false;
+        sum = true;
+    }
+    return sum;
+}
+
+const Applied *made_last(const Checker *c, const Tensor *t)
+{
+    for (int i = c->made.n; i-- > 0;)
+        if (c->made.at[i].out == t)
+            return &c->made.at[i];
+    return NULL;
+}
+
+/* Fewer numbers between than on either side: two layers that have fewer weights than the one they stand for. */
+static bool is_bottleneck(const Tensor *before, const Tensor *between, const Tensor *after)
+{
+    int64_t n = between->size[between->rank - 1];
+    return n < before->size[before->rank - 1] && n < after->size[after->rank - 1];
+}
+
+void warn_applied(Checker *c, const Frame *body, const LayerVal *l, Tensor *in, Tensor *out)
+{
+    Applied a = {.value = l, .def = body->def, .layer = body->layer, .in = in, .out = out};
+    bool inner = made_last(c, out) != NULL; /* a layer within this one has made it */
+
+    a.weighted_sum = in && !inner && is_weighted_sum(c->graph, body->first_equation, in);
+    a.rows = a.weighted_sum && !in_library(l->node->span) && sample_rank(body->caller, in) > 2;
+    for (int i = 0; a.weighted_sum && !in_library(l->node->span) && i < c->made.n; i++) {
+        const Applied *before = &c->made.at[i];
+        if (!before->weighted_sum || before->out != in || is_bottleneck(before->in, in, out))
+            continue;
+        warning_at(l->node->span, "two layers '%s' with nothing between them: together they are one", l->name);
+        note_at(before->value->node->span, "the one before");
+    }
+    PUSH(c->arena, c->made, a);
+}
+
+void shape_checked(Checker *c, const Tensor *t)
+{
+    for (int i = 0; i < c->made.n; i++)
+        if (c->made.at[i].out == t)
+            c->made.at[i].rows = false;
+}
+
+void warn_rows(Checker *c)
+{
+    for (int i = 0; i < c->made.n; i++) {
+        const Applied *a = &c->made.at[i];
+        if (!a->rows)
+            continue;
+        int rank = sample_rank(NULL, a->in);
+        const int64_t *size = sample_size(NULL, a->in);
+        warning_at(a->layer->where, "%s of %s works along the last axis alone, once for each of the %.0f others", a->def->name,
+                   shape_text(c, NULL, a->in), elements(rank - 1, size));
+        help_with(c, "rows", (const char *[]){a->layer->call, shape_text(c, NULL, a->out)});
+    }
+}
+
+/* --- softmax before a loss that applies it --- */
+
+/* Both are functions of z, and give the same numbers for some z: taken to be the same function. */
+static bool same_function(Checker *c, const Tensor *z, const Tensor *a, const Tensor *b)
+{
+    Run *r = run_new(c->arena, c->graph);
+    int64_t n = 1;
+
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 1; i < a->rank; i++) {
+        if (a->size[i] != b->size[i])
+            return false;
+        n *= a->size[i];
+    }
+    for (int i = 0; i < c->graph->tensors.n; i++)
+        if (c->graph->tensors.at[i]->role == ROLE_SCALAR)
+            *r->data[i] = 1;
+    for (int64_t i = 0; i < tensor_count(z); i++)
+        r->data[z->id][i] = 2 * sin(12.9898 * (double)(i + 1));
+    r->samples = 1;
+    run_graph(r);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(r->data[a->id][i] - r->data[b->id][i]) <= 1e-9))
+            return false;
+    return true;
+}
+
+void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z)
+{
+    Frame *f = frame_new(c, NULL, NULL);
+    Val in = val_tensor(z, NOWHERE), layer = {.kind = VAL_LAYER, .layer = (LayerVal *)last->value};
+    Text name = {.arena = c->arena};
+
+    f->path = "twice";
+    Val out = apply(c, f, layer, 1, &in, last->value->node);
+    if (out.kind != VAL_TENSOR || !same_function(c, z, out.tensor, c->predicted.tensor))
+        return;
+    tree_source(&name, loss->kind == NODE_CALL ? loss->child[0] : loss);
+    warning_at(last->layer->where, "%s before %s, which applies it itself", last->def->name, name.s);
+    help("leave '-> %s' out: predict gives the same numbers all the same", last->layer->call);
+}
