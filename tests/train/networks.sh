@@ -1,0 +1,43 @@
+#!/bin/bash
+# networks -- the networks of examples/ say what PyTorch says, given the same weights and image, to 1e-4 of the largest
+# output: tests/numeric/networks.py made the goldens. With "full" at the size they were published for, 224 x 224.
+cd "$(dirname "$0")/../.." || exit 2
+nnc=$(realpath "${NNC:-build/nnc}")
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+cc=${CC:-$(command -v clang || command -v cc)}
+
+compare() { # compare GOLDEN: the model without its train section, so that predict gives the output itself
+    local golden=$1 name file options pixels size prefix
+    name=$(basename "$golden" .txt)
+    file=$(sed -n 's/^file //p' "$golden")
+    options=$(sed -n 's/^options //p' "$golden")
+    size=$(sed -n 's/^options.*size=\([0-9]*\).*/\1/p' "$golden")
+    case $file in
+    cifar10/*) pixels=3*32*32 ;;
+    *) pixels=3*${size:-224}*${size:-224} ;;
+    esac
+    sed '/^train /,$d' "examples/$file.nn" >"$work/$name.nn"
+    "$nnc" "$work/$name.nn" -S -o "$work/model.c" ${options:+-D ${options// / -D }} 2>"$work/said" || return
+    prefix=$(sed -n 's/^int \([a-z0-9_]*\)_save(.*/\1/p' "$work/model.h")
+    $cc -std=c11 -O1 -w -march=native -ffp-contract=off -fopenmp -DMODEL='"model.h"' -DPREFIX="$prefix" -DUPPER="${prefix^^}" \
+        -DPIXELS="$pixels" -DOUTPUTS="$(grep -c '^output' "$golden")" -I"$work" tests/numeric/networks.c "$work/model.c" \
+        -lm -o "$work/run" 2>"$work/said" || return
+    "$work/run" "$golden"
+}
+
+for golden in tests/numeric/golden/networks/*.txt; do
+    case $golden-${1:-small} in
+    *-224.txt-small | *[a-z0-9].txt-full) [[ $golden == *-224.txt && ${1:-small} == full ]] || continue ;;
+    esac
+    if compare "$golden"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "networks: $golden"
+        head -5 "$work/said"
+    fi
+done
+echo "networks: $passed passed, $failed failed"
+[ $failed -eq 0 ]
