@@ -23,6 +23,8 @@ static const struct {
     {"fashion_mnist", {"folder"},                                         nn_read_fashion_mnist},
     {"idx",           {"images", "labels", "test_images", "test_labels"}, nn_read_idx},
     {"cifar10",       {"folder"},                                         nn_read_cifar10},
+    {"cifar100",      {"folder"},                                         nn_read_cifar100},
+    {"folder",        {"path", "size", "channels"},                       nn_read_folder},
     {"csv",           {"path", "separator", "target"},                    nn_read_csv},
     {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy},
     {"points.spiral", {"n", "noise", "seed"},                             nn_read_points},
@@ -242,6 +244,9 @@ void nn_data_free(Data *data)
         free(c->name);
         free(c->data);
     }
+    for (int64_t i = 0; i < data->n && data->files != NULL; i++)
+        free(data->files[i]);
+    free(data->files);
     free(data->columns);
     free(data->origin);
     *data = (Data){0};

@@ -39,6 +39,7 @@ typedef struct Data {
     int64_t n;        /* samples in all */
     int64_t own_test; /* the last so many are the source's own test split */
     char *origin;     /* what was read, for people: "/data/mnist", "spiral, 500 points" */
+    char **files;     /* of each sample the file that it is, or NULL: samples are not files */
 } Data;
 
 /* Reads what a source call like mnist("data/mnist") names. Relative paths are looked for in `directory` (that of the

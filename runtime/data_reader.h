@@ -26,6 +26,8 @@ bool nn_read_mnist(const Call *call, Data *data, Fault *f);
 bool nn_read_fashion_mnist(const Call *call, Data *data, Fault *f);
 bool nn_read_idx(const Call *call, Data *data, Fault *f);
 bool nn_read_cifar10(const Call *call, Data *data, Fault *f);
+bool nn_read_cifar100(const Call *call, Data *data, Fault *f);
+bool nn_read_folder(const Call *call, Data *data, Fault *f);
 bool nn_read_csv(const Call *call, Data *data, Fault *f);
 bool nn_read_npy(const Call *call, Data *data, Fault *f);
 bool nn_read_points(const Call *call, Data *data, Fault *f);

@@ -18,6 +18,7 @@ enum {
 static const struct { const char *call, *parts[2]; } positions[] = {
     {"mnist", {"dir", NULL}}, {"fashion_mnist", {"dir", NULL}}, {"cifar10", {"dir", NULL}},
     {"csv", {"path", NULL}},  {"idx", {"images", "labels"}},    {"npy", {"x", "y"}},
+    {"cifar100", {"dir", NULL}}, {"folder", {"path", NULL}},
 };
 
 static bool part_is_named(const nn_value *call, int part, const char *name)
