@@ -17,7 +17,6 @@ ALL    := -std=c11 -D_GNU_SOURCE $(CFLAGS)
 COMPILER := $(sort $(wildcard compiler/*/*.c) $(wildcard compiler/*.c))
 RUNTIME  := $(sort $(wildcard runtime/*.c))
 IMAGES   := $(sort $(wildcard runtime/images/*.c))
-IMAGES   := $(sort $(wildcard runtime/images/*.c))
 LIBRARY  := $(sort $(wildcard lang/*.nn)) lang/foreign.txt
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 
@@ -25,7 +24,6 @@ UNIT     := $(sort $(wildcard tests/unit/*.c))
 PARTS   := $(patsubst %.c,$B/%.o,$(filter-out compiler/main.c,$(COMPILER))) \
            $B/gen/parse.o $B/gen/lex.o $B/gen/library.o $B/gen/embedded.o
 RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
-IMGOBJ  := $(patsubst %.c,$B/%.o,$(IMAGES))
 IMGOBJ  := $(patsubst %.c,$B/%.o,$(IMAGES))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
@@ -44,11 +42,6 @@ $B/nnc: $(PARTS) $B/compiler/main.o
 	$(CC) $(CFLAGS) -o $@ $^ -lm
 
 $B/libnn.a: $(RUNOBJ)
-	@rm -f $@
-	ar rcs $@ $^
-
-# Apart, because it needs libpng and libjpeg.
-$B/libnn_images.a: $(IMGOBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
