@@ -26,7 +26,7 @@ static const struct {
     F(log1p, log1p, 1.0)
     F(tanh, tanh, 1.3)
     F(sigmoid, sigmoid, 2.5)
-    F(erf, erf, 1.1)
+    F(erf, erf, 1.2)
     F(sin, sin, 1.6)
     F(cos, cos, 1.6)
     F(tan, tan, 3.0)
