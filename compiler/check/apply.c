@@ -55,6 +55,27 @@ static Val run_body(Checker *c, Frame *body, Def *def, int n, const Val *inputs)
     return v;
 }
 
+/* A loss whose second result is named `predicted` says how its first input is shown: as probabilities, say. */
+static void note_predicted(Checker *c, const Def *def, int n, const Val *inputs, Val result)
+{
+    const Node *outputs = def_part(def, NODE_PORTS, 1);
+
+    if (!n || inputs[0].kind != VAL_TENSOR || !outputs || outputs->n != 2 || strcmp(outputs->child[1]->text, "predicted") != 0)
+        return;
+    if (result.kind != VAL_LIST || result.items[1].kind != VAL_TENSOR)
+        return;
+    PUSH(c->arena, c->judged, inputs[0].tensor);
+    PUSH(c->arena, c->predicted, result.items[1].tensor);
+}
+
+Tensor *predicted_of(const Checker *c, const Tensor *output)
+{
+    for (int i = 0; i < c->judged.n; i++)
+        if (c->judged.at[i] == output)
+            return c->predicted.at[i];
+    return NULL;
+}
+
 static Val run_layer(Checker *c, Frame *f, const LayerVal *l, Def *def, int n, Val *inputs, const Node *at)
 {
     const Node *ports = def_part(def, NODE_PORTS, 0);
@@ -65,6 +86,7 @@ static Val run_layer(Checker *c, Frame *f, const LayerVal *l, Def *def, int n, V
     if (ports && ports->n && !bind_inputs(c, f, body, def, n, inputs, at))
         return val_error();
     Val v = run_body(c, body, def, n, inputs);
+    note_predicted(c, def, n, inputs, v);
     if (v.kind == VAL_TENSOR) {
         body->layer->out = v.tensor;
         if (c->first)

@@ -156,8 +156,10 @@ bool data_open(Checker *c, Frame *f, const Node *data)
         raw_new(c, "label", -1, NULL, -1, NOWHERE);
         return true;
     }
-    if (!c->source || !check_reader(c, f, c->source))
+    if (!c->source || !check_reader(c, f, c->source)) {
+        c->source = NULL;
         return false;
+    }
     const Node *name = reader_name(c->source);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].reader, name->text) == 0)

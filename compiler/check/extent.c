@@ -21,8 +21,6 @@ Val cached(Checker *c, Frame *f, const Node *n)
     if (defaults && v.kind == VAL_LAYER && !c->element_default)
         v = apply(c, f, v, 2, (Val[]){c->output, c->label}, n);
     if (v.kind == VAL_LIST && v.n && v.items[0].kind == VAL_TENSOR) { /* a loss and what it predicts */
-        if (v.n > 1 && c->predicted.kind == VAL_ERROR)
-            c->predicted = v.items[1];
         v = v.items[0];
     }
     if (c->ncache < 64) {

@@ -103,7 +103,8 @@ static Graph *open_graph(Checker *c, const char *name, bool training)
     c->labels = false;
     c->report = strcmp(name, "report") == 0;
     c->metric = NULL;
-    c->output = c->label = c->predicted = val_error();
+    c->output = c->label = val_error();
+    c->judged.n = c->predicted.n = 0;
     c->ncache = 0;
     return c->graph;
 }
@@ -334,6 +335,35 @@ static void predict_output(Checker *c, Frame *f, Tensor *t, const char *name, bo
     PUSH(c->arena, c->program->outputs, o);
 }
 
+/* Outputs that only help the training vanish from predict: `predict = main` says which stay; else those that a metric
+ * names; else, no metric naming any, all. */
+static bool is_predicted(const Node *train, const Results *r, const char *name)
+{
+    const Node *said = train_setting(train, "predict"), *s = said ? said : train_setting(train, "metrics");
+    bool any = said != NULL;
+
+    for (int i = 0; s && i < r->n; i++)
+        any |= node_mentions(s, r->name[i]);
+    return !any || node_mentions(s, name);
+}
+
+static void check_predict(Checker *c, const Node *s, const Results *r)
+{
+    for (int i = 0; s && i < s->n; i++) {
+        bool found = false;
+        for (int k = 0; k < r->n; k++)
+            found |= s->child[i]->kind == NODE_NAME && strcmp(s->child[i]->text, r->name[k]) == 0;
+        if (found)
+            continue;
+        const char *near = s->child[i]->kind == NODE_NAME ? nearest(s->child[i]->text, (const char *const *)r->name, r->n) : NULL;
+        Text t = {.arena = c->arena};
+        for (int k = 0; k < r->n; k++)
+            text_print(&t, "%s%s", k ? ", " : "", r->name[k]);
+        error_at(s->child[i]->span, "predict lists outputs of the model, this is none");
+        help(near ? "did you mean '%s'?" : "its outputs are %s", near ? near : t.s);
+    }
+}
+
 static void build_predict(Checker *c, Build *b)
 {
     Frame *f = frame_new(c, NULL, NULL);
@@ -342,14 +372,15 @@ static void build_predict(Checker *c, Build *b)
     Results r = run_model(c, b);
     if (!r.ok)
         return;
+    check_predict(c, train_setting(b->train, "predict"), &r);
     if (b->train) {
         b->scope = train_scope(c, &r);
         train_value(c, b->scope, train_setting(b->train, "loss")->child[0], "losses", "loss.each");
     }
     for (int i = 0; i < r.n; i++) {
-        bool predicted = i == 0 && c->predicted.kind == VAL_TENSOR;
-        predict_output(c, f, predicted ? c->predicted.tensor : r.value[i].tensor, r.name[i],
-                       predicted && sample_rank(f, c->predicted.tensor) == 1);
+        Tensor *predicted = predicted_of(c, r.value[i].tensor);
+        if (is_predicted(b->train, &r, r.name[i]))
+            predict_output(c, f, predicted ? predicted : r.value[i].tensor, r.name[i], predicted && sample_rank(f, predicted) == 1);
     }
 }
 
@@ -366,7 +397,7 @@ static void find_twice(Checker *c, Build *b)
     Results r = {.ok = true, .n = 1, .value = {val_tensor(z, NOWHERE)}, .name = {b->result}};
     Frame *scope = train_scope(c, &r);
     train_value(c, scope, loss->child[0], "losses", "loss.each");
-    if (c->predicted.kind == VAL_TENSOR)
+    if (predicted_of(c, z))
         warn_twice(c, b->last, loss->child[0], z);
 }
 
@@ -488,7 +519,7 @@ Program *check(Arena *a, const Node *tree, Define *defines, int ndefines)
     c->file = tree;
     c->defines = defines;
     c->ndefines = ndefines;
-    c->output = c->label = c->predicted = val_error();
+    c->output = c->label = val_error();
     c->graph = graph_new(a, "options", 1);
     define_all(c, tree);
     build_program(c);

@@ -161,7 +161,7 @@ void export_data(Checker *c, Frame *f)
 
 void export_train(Checker *c, Frame *f, const Node *train)
 {
-    static const char *const keys[] = {"loss", "optimizer", "schedule", "metrics", "clip", "penalty", "batch", "accumulate", "epochs",
+    static const char *const keys[] = {"loss", "optimizer", "schedule", "metrics", "clip", "penalty", "predict", "batch", "accumulate", "epochs",
                                        "steps", "seed", "threads", "stop", "checkpoint", "restarts", "name"};
     const Node *settings = train->child[1];
 
@@ -182,7 +182,7 @@ void export_train(Checker *c, Frame *f, const Node *train)
                 error_at(n->name, "'%s' is set twice", n->text);
                 note_at(settings->child[j]->name, "first here");
             }
-        Setting out = exported(c, f, n, k > 5);
+        Setting out = exported(c, f, n, k > 6);
         PUSH(c->arena, c->program->train, out);
     }
 }

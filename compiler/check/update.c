@@ -100,16 +100,6 @@ static void accumulate(Update *u)
     }
 }
 
-static bool mentions(const Node *n, const char *name)
-{
-    if (n->kind == NODE_NAME && strcmp(n->text, name) == 0)
-        return true;
-    for (int i = 0; i < n->n; i++)
-        if (n->child[i] && mentions(n->child[i], name))
-            return true;
-    return false;
-}
-
 static void grad_norm(Update *u)
 {
     Checker *c = u->c;
@@ -154,7 +144,7 @@ static bool clip(Update *u)
     if (!l)
         return false;
     Def *def = choose_def(c, u->scope, l, 0, s);
-    if (def && mentions(def_body(def), "grad_norm"))
+    if (def && node_mentions(def_body(def), "grad_norm"))
         grad_norm(u);
     for (int i = 0; i < u->n; i++) {
         Elem el = {0};

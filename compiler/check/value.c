@@ -201,6 +201,16 @@ bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size)
     return true;
 }
 
+bool node_mentions(const Node *n, const char *name)
+{
+    if (n->kind == NODE_NAME && strcmp(n->text, name) == 0)
+        return true;
+    for (int i = 0; i < n->n; i++)
+        if (n->child[i] && node_mentions(n->child[i], name))
+            return true;
+    return false;
+}
+
 /* FNV-1a: the stream of random numbers that belongs to a name. */
 uint32_t stream_of(const char *name, int n)
 {

@@ -178,7 +178,7 @@ typedef struct Checker {
     const Node *source; /* its reader's call */
     bool applies_default; /* a loss named without arguments gets (output, label) */
     Val output, label;    /* what it gets */
-    Val predicted;        /* second output of the last loss applied */
+    LIST(Tensor *) judged, predicted; /* outputs that a loss was given, and what it makes of them for people to see */
     Expr *element_default; /* in penalties: the weight, which l2(1e-4) is applied to */
     bool transform;       /* in a transform of the data: a list of numbers is a vector */
     bool labels;          /* fields asked for now are labels, not inputs */
@@ -220,6 +220,7 @@ void tensor_set_classes(Checker *c, Tensor *t, int classes);
 bool want_number(Checker *c, Frame *f, const Node *n, Val v, double *x);
 bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size);
 uint32_t stream_of(const char *name, int n);
+bool node_mentions(const Node *n, const char *name); /* the name stands somewhere in it */
 
 /* --- news.c --- */
 /* An error with the chain of definitions that led there. One inside the library is news of the user's call: told
@@ -277,6 +278,8 @@ Val repeat(Checker *c, Frame *f, const Node *n, Val layer, const Node *count, Va
 bool is_layer(Val v); /* or a fork of layers */
 
 /* --- apply.c --- */
+/* What the loss shows of an output, or NULL. */
+Tensor *predicted_of(const Checker *c, const Tensor *output);
 Val apply(Checker *c, Frame *f, Val layer, int n, const Val *inputs, const Node *at);
 /* --- ports.c --- */
 /* Named settings that no definition of this layer has are told of where they are written. */

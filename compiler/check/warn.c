@@ -149,7 +149,7 @@ void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z)
 
     f->path = "twice";
     Val out = apply(c, f, layer, 1, &in, last->value->node);
-    if (out.kind != VAL_TENSOR || !same_function(c, z, out.tensor, c->predicted.tensor))
+    if (out.kind != VAL_TENSOR || !same_function(c, z, out.tensor, predicted_of(c, z)))
         return;
     tree_source(&name, loss->kind == NODE_CALL ? loss->child[0] : loss);
     warning_at(last->layer->where, "%s before %s, which applies it itself", last->def->name, name.s);
