@@ -14,6 +14,8 @@ static const struct {
     {"fashion_mnist", "image", 3, {1, 28, 28}, 0}, {"fashion_mnist", "label", 0, {0}, 10},
     {"cifar10", "image", 3, {3, 32, 32}, 0},       {"cifar10", "label", 0, {0}, 10},
     {"cifar100", "image", 3, {3, 32, 32}, 0},      {"cifar100", "label", 0, {0}, 100},
+    {"cifar100", "coarse", 0, {0}, 20},
+    {"folder", "image", -1, {0}, 0},               {"folder", "label", 0, {0}, -1},
     {"idx", "image", -1, {0}, 0},                  {"idx", "label", -1, {0}, -1},
     {"npy", "x", -1, {0}, 0},                      {"npy", "label", -1, {0}, -1},
     {"points", "x1", 0, {0}, 0},                   {"points", "x2", 0, {0}, 0},
@@ -65,7 +67,7 @@ static const Node *reader_name(const Node *source)
 
 static void unknown_reader(Checker *c, Span at, const char *name)
 {
-    static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "idx", "npy", "csv", "table",
+    static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "folder", "idx", "npy", "csv", "table",
                                           "points.spiral", "points.xor", "points.circle", "points.gauss", "points.moons"};
     int n = sizeof readers / sizeof *readers;
 
@@ -148,6 +150,16 @@ void data_check(Checker *c, Frame *f, const Node *data)
         check_reader(c, f, source);
 }
 
+static const Node *data_setting(Checker *c, const char *name)
+{
+    const Node *settings = c->data && c->data->n > 1 ? c->data->child[1] : NULL;
+
+    for (int i = 0; settings && i < settings->n; i++)
+        if (settings->child[i]->kind == NODE_SETTING && strcmp(settings->child[i]->text, name) == 0)
+            return settings->child[i];
+    return NULL;
+}
+
 bool data_open(Checker *c, Frame *f, const Node *data)
 {
     c->data = data;
@@ -167,17 +179,17 @@ bool data_open(Checker *c, Frame *f, const Node *data)
     if (strcmp(name->text, "table") == 0)
         for (int i = 1; i < c->source->n; i++)
             raw_new(c, c->source->child[i]->text, 0, NULL, -1, c->source->child[i]->span);
+    if (strcmp(name->text, "folder") == 0)
+        c->raws.at[0]->rank = picture_size(c, f, c->source, c->raws.at[0]->size);
+    const Node *augment = data_setting(c, "augment");
+    if (augment)
+        pictures_augment(c, f, augment->child[0]);
     return true;
 }
 
 static const Node *field_setting(Checker *c, const char *name)
 {
-    const Node *settings = c->data && c->data->n > 1 ? c->data->child[1] : NULL;
-
-    for (int i = 0; settings && i < settings->n; i++)
-        if (settings->child[i]->kind == NODE_SETTING && strcmp(settings->child[i]->text, name) == 0 && !is_data_key(name))
-            return settings->child[i];
-    return NULL;
+    return is_data_key(name) ? NULL : data_setting(c, name);
 }
 
 static bool is_csv(Checker *c)

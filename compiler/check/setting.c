@@ -153,7 +153,10 @@ void export_data(Checker *c, Frame *f)
         for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
             key |= strcmp(keys[k], n->text) == 0;
         if (n->kind == NODE_SETTING && key) {
-            Setting out = exported(c, f, n, true);
+            bool augment = strcmp(n->text, "augment") == 0;
+            Setting out = exported(c, f, n, !augment);
+            if (augment)
+                out.value = augment_value(c, f, n->child[0]);
             PUSH(c->arena, c->program->data, out);
         }
     }

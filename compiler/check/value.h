@@ -363,6 +363,14 @@ void data_hint(Checker *c, const char *name, int rank, const int64_t *size);
 Val stack(Checker *c, Frame *f, const Node *list); /* a list of numbers as a vector */
 void warn_fields(Checker *c);
 
+/* --- picture.c --- */
+/* The steps of `augment`, checked: a list of calls. */
+Value augment_value(Checker *c, Frame *f, const Node *n);
+/* What `augment` makes of the size of the pictures that the reader delivers. */
+void pictures_augment(Checker *c, Frame *f, const Node *augment);
+/* channels, height and width that folder(...) asks for: 3, or -1 where it does not say (or after an error). */
+int picture_size(Checker *c, Frame *f, const Node *source, int64_t size[3]);
+
 /* --- setting.c: data and train sections for the trainer --- */
 Value setting_value(Checker *c, Frame *f, const Node *n);
 void export_data(Checker *c, Frame *f);
