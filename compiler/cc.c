@@ -203,14 +203,16 @@ static void failed(const Command *c, bool linking)
     fputs("nnc: error: the C compiler failed; it was run as\n  ", stderr);
     command_show(c);
     if (linking) {
-        fputs("  help: a program is linked with zlib: on Debian, apt-get install zlib1g-dev\n", stderr);
+        fputs("  help: a program is linked with zlib, one that reads pictures with libpng and libjpeg, too: on Debian,\n"
+              "        apt-get install zlib1g-dev libpng-dev libjpeg62-turbo-dev\n", stderr);
         exit(EXIT_FILES);
     }
     bug("the C that nnc wrote does not compile");
 }
 
-/* Where nnc was built, or installed: libnn.a beside it or in ../lib/nnc, nn.h in ../runtime or ../include. */
-static const char *own_file(Arena *a, const char *const *places, const char *what)
+/* Where nnc was built, or installed: libnn.a beside it or in ../lib/nnc, nn.h in ../runtime or ../include. What is not
+ * needed may be missing: NULL. */
+static const char *own_file(Arena *a, const char *const *places, const char *what, bool needed)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -224,8 +226,28 @@ static const char *own_file(Arena *a, const char *const *places, const char *wha
         if (access(path, R_OK) == 0)
             return path;
     }
+    if (!needed)
+        return NULL;
     fprintf(stderr, "nnc: error: cannot find %s, which belongs beside %s\n  help: make builds it\n", what, self);
     exit(EXIT_FILES);
+}
+
+/* A program that reads pictures is linked with their readers: one that trains on them, and one that takes them, 1 or 3
+ * channels of pixels, so that it can predict them. */
+static bool link_images(Job *j, Command *link)
+{
+    static const char *const places[] = {"libnn_images.a", "../lib/nnc/libnn_images.a", "../lib/libnn_images.a", NULL};
+    const Program *p = j->program;
+    bool needed = p->data.n > 0 && p->data.at[0].value.text && !strcmp(p->data.at[0].value.text, "folder"), taken = needed;
+
+    for (int i = 0; i < p->fields.n; i++) {
+        const Field *f = &p->fields.at[i];
+        taken |= !f->label && f->rank == 3 && (f->size[0] == 1 || f->size[0] == 3);
+    }
+    const char *images = taken ? own_file(j->arena, places, "libnn_images.a", needed) : NULL;
+    if (images) /* libnn.a asks whether they are there, and does not draw them in */
+        put_all(link, (const char *[]){"-Wl,-u,nn_picture_read,-u,nn_picture_size", images, NULL});
+    return images != NULL;
 }
 
 static void write_scratch(Arena *a, const char *name, const Text *t)
@@ -253,8 +275,8 @@ void cc_program(Job *j, const Text *model_c, const Text *model_h, const Text *ma
     Arena *a = j->arena;
     Compiler cc = compiler_find(j);
     Command model = {.arena = a}, program = {.arena = a}, link = {.arena = a};
-    const char *runtime = own_file(a, (const char *[]){"libnn.a", "../lib/nnc/libnn.a", "../lib/libnn.a", NULL}, "libnn.a");
-    const char *nn_h = own_file(a, (const char *[]){"../runtime/nn.h", "../include/nn.h", "nn.h", NULL}, "nn.h");
+    const char *runtime = own_file(a, (const char *[]){"libnn.a", "../lib/nnc/libnn.a", "../lib/libnn.a", NULL}, "libnn.a", true);
+    const char *nn_h = own_file(a, (const char *[]){"../runtime/nn.h", "../include/nn.h", "nn.h", NULL}, "nn.h", true);
     double start = now();
 
     write_scratch(a, "model.h", model_h);
@@ -273,7 +295,9 @@ void cc_program(Job *j, const Text *model_c, const Text *model_h, const Text *ma
         failed(first_well ? &program : &model, false);
 
     const char *temporary = output_begin(a, out);
-    put_all(&link, (const char *[]){cc.name, main_o, model_o, runtime, cc.openmp, "-lz", "-lpthread", "-lm", "-o", temporary, NULL});
+    put_all(&link, (const char *[]){cc.name, main_o, model_o, NULL});
+    bool images = link_images(j, &link);
+    put_all(&link, (const char *[]){runtime, cc.openmp, images ? "-lpng" : "", images ? "-ljpeg" : "", "-lz", "-lpthread", "-lm", "-o", temporary, NULL});
     if (!command_ends_well(start_or_fail(j, &link)))
         failed(&link, true);
     output_keep(temporary, out);
