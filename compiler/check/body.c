@@ -160,13 +160,13 @@ static int left_axes(Checker *c, Frame *f, Elem *el, const Left *l, Expr **at, i
     return n;
 }
 
-static bool uses_ambient(Checker *c, const Elem *el, const Expr *e)
+static bool uses_ambient(const Elem *el, Expr *e)
 {
     Index *used[MAX_BOX];
     Elem only = *el;
 
     only.nindex = only.nimplicit = 0;
-    return elem_indices(c, &only, e, used) > 0;
+    return elem_indices(&only, e, used) > 0;
 }
 
 /* Left = right, as one equation; the tensor, or NULL after an error. */
@@ -177,17 +177,17 @@ static Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, 
     int64_t size[MAX_RANK + MAX_RANK];
     How how = EQ_MAP;
     bool plain = false;
-    int ncache = c->ncache;
+    int ncache = c->cache.n;
 
     if (!declare_left(c, f, &el, l, right))
         return NULL;
     Expr *e = add_to ? NULL : reduce_direct(c, f, &el, right, &how, &plain);
     if (!plain)
         e = element(c, f, &el, right);
-    c->ncache = ncache;
+    c->cache.n = ncache;
     if (!e)
         return NULL;
-    bool batched = uses_ambient(c, &el, e) || (add_to && add_to->batched);
+    bool batched = uses_ambient(&el, e) || (add_to && add_to->batched);
     int ambient = batched ? el.nambient : 0;
     for (int i = 0; i < ambient; i++) {
         at[i] = expr_index(c->arena, el.ambient[i]);
@@ -200,6 +200,8 @@ static Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, 
         error_in(c, f, where, "a tensor has at most %d axes", MAX_RANK - 1);
         return NULL;
     }
+    if (!fits(c, f, l->name, n + ambient, size, where))
+        return NULL;
     if (add_to) {
         Expr *old[MAX_RANK];
         int m = 0;
@@ -283,7 +285,7 @@ static void assign_next(Checker *c, Frame *f, const Node *to, const Node *from, 
         return;
     }
     if (c->training)
-        kept_next(c, s, t);
+        kept_next(s, t);
     frame_bind(c, f, next, val_tensor(t, where), where)->used = true;
 }
 

@@ -235,7 +235,12 @@ Val eval_for(Checker *c, Frame *f, const Node *n)
         error_in(c, f, n->child[0]->span, "expected a range such as 0..4 or a list, found %s", val_kind(c, range));
         return val_error();
     }
-    int count = range.kind == VAL_LIST ? range.n : (int)(range.until - range.number);
+    double times = range.kind == VAL_LIST ? range.n : range.until - range.number;
+    if (times > MOST_APPLIED) {
+        error_in(c, f, n->child[0]->span, "repeated %.0f times: definitions may be applied %d times in all", times, MOST_APPLIED);
+        return val_error();
+    }
+    int count = (int)times;
     for (int i = 0; i < count; i++) {
         Frame *g = frame_new(c, f, f);
         g->def = NULL;

@@ -68,7 +68,8 @@ static const Node *reader_name(const Node *source)
 static void unknown_reader(Checker *c, Span at, const char *name)
 {
     static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "folder", "idx", "npy", "csv", "table",
-                                          "points.spiral", "points.xor", "points.circle", "points.gauss", "points.moons"};
+                                          "points.spiral", "points.xor", "points.circle", "points.gauss", "points.moons", "shapes",
+                                          "pairs", "triplets"};
     int n = sizeof readers / sizeof *readers;
 
     error_at(at, "there is no reader '%s'", name);
@@ -120,6 +121,8 @@ static bool check_table(Checker *c, Frame *f, const Node *source)
     return first != NULL;
 }
 
+static bool is_pairs(const char *reader) { return strcmp(reader, "pairs") == 0 || strcmp(reader, "triplets") == 0; }
+
 /* Is there such a reader, and are its arguments what it wants? */
 static bool check_reader(Checker *c, Frame *f, const Node *source)
 {
@@ -134,6 +137,14 @@ static bool check_reader(Checker *c, Frame *f, const Node *source)
         return check_points(c, source);
     if (strcmp(name->text, "table") == 0)
         return check_table(c, f, source);
+    if (is_pairs(name->text)) {
+        if (source->kind == NODE_CALL && source->n > 1 && source->child[1]->kind != NODE_ARG)
+            return check_reader(c, f, source->child[1]);
+        error_at(source->span, "%s wants a reader: %s(mnist(\"folder\"))", name->text, name->text);
+        return false;
+    }
+    if (strcmp(name->text, "shapes") == 0)
+        return true;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         any |= strcmp(known[i].reader, name->text) == 0;
     if (any || strcmp(name->text, "csv") == 0)
@@ -160,6 +171,72 @@ static const Node *data_setting(Checker *c, const char *name)
     return NULL;
 }
 
+/* shapes(n = 1000, size = 64, ...): pictures and what stands at each of their pixels. */
+static bool shapes_columns(Checker *c, Frame *f, const Node *source)
+{
+    int64_t side = 64, image[3] = {1}, label[2];
+
+    for (int i = 1, place = 0; source->kind == NODE_CALL && i < source->n; i++) {
+        const Node *a = source->child[i];
+        bool size = a->kind == NODE_ARG ? strcmp(a->text, "size") == 0 : place++ == 1;
+        const Node *value = a->kind == NODE_ARG ? a->child[0] : a;
+        if (size && !want_size(c, f, value, eval(c, f, value), &side))
+            return false;
+    }
+    image[1] = image[2] = label[0] = label[1] = side;
+    raw_new(c, "image", 3, image, 0, source->span);
+    raw_new(c, "label", 2, label, 4, source->span);
+    return true;
+}
+
+static bool reader_columns(Checker *c, Frame *f, const Node *source);
+
+/* Every column but the label once for each of the samples that stand together: image, image2. */
+static bool pairs_columns(Checker *c, Frame *f, const Node *source)
+{
+    bool pairs = strcmp(reader_name(source)->text, "pairs") == 0;
+    int first = c->raws.n, kept = first;
+
+    if (!reader_columns(c, f, source->child[1]))
+        return false;
+    int last = c->raws.n;
+    for (int i = first; i < last; i++) {
+        Raw *r = c->raws.at[i];
+        if (strcmp(r->name, "label") == 0)
+            continue;
+        for (int k = 2; k <= (pairs ? 2 : 3); k++)
+            raw_new(c, arena_print(c->arena, "%s%d", r->name, k), r->rank, r->size, r->classes, r->where);
+    }
+    for (int i = first; i < c->raws.n; i++)
+        if (strcmp(c->raws.at[i]->name, "label") != 0)
+            c->raws.at[kept++] = c->raws.at[i];
+    c->raws.n = kept;
+    if (pairs)
+        raw_new(c, "label", 0, NULL, 0, source->span);
+    return true;
+}
+
+/* What is known of a reader's columns. */
+static bool reader_columns(Checker *c, Frame *f, const Node *source)
+{
+    const Node *name = reader_name(source);
+    int first = c->raws.n;
+
+    if (is_pairs(name->text))
+        return pairs_columns(c, f, source);
+    if (strcmp(name->text, "shapes") == 0)
+        return shapes_columns(c, f, source);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].reader, name->text) == 0)
+            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+    if (strcmp(name->text, "table") == 0)
+        for (int i = 1; i < source->n; i++)
+            raw_new(c, source->child[i]->text, 0, NULL, -1, source->child[i]->span);
+    if (strcmp(name->text, "folder") == 0)
+        c->raws.at[first]->rank = picture_size(c, f, source, c->raws.at[first]->size);
+    return true;
+}
+
 bool data_open(Checker *c, Frame *f, const Node *data)
 {
     c->data = data;
@@ -172,15 +249,8 @@ bool data_open(Checker *c, Frame *f, const Node *data)
         c->source = NULL;
         return false;
     }
-    const Node *name = reader_name(c->source);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].reader, name->text) == 0)
-            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
-    if (strcmp(name->text, "table") == 0)
-        for (int i = 1; i < c->source->n; i++)
-            raw_new(c, c->source->child[i]->text, 0, NULL, -1, c->source->child[i]->span);
-    if (strcmp(name->text, "folder") == 0)
-        c->raws.at[0]->rank = picture_size(c, f, c->source, c->raws.at[0]->size);
+    if (!reader_columns(c, f, c->source))
+        return false;
     const Node *augment = data_setting(c, "augment");
     if (augment)
         pictures_augment(c, f, augment->child[0]);

@@ -14,6 +14,8 @@ Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const
     Kept *k = kept_find(c->program, name);
     bool same = true;
 
+    if (!fits(c, f, name, rank, size, at))
+        rank = 0; /* what follows can be computed with */
     if (!k) {
         Kept fresh = {.name = name, .kind = kind, .rank = rank, .layer = f ? f->layer : NULL, .where = at};
         for (int i = 0; i < rank; i++)
@@ -35,9 +37,8 @@ Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const
     return t;
 }
 
-Tensor *kept_next(Checker *c, Tensor *state, Tensor *value)
+Tensor *kept_next(Tensor *state, Tensor *value)
 {
-    (void)c;
     if (state->next)
         state->next->wanted = false;
     state->next = value;

@@ -232,7 +232,7 @@ static Expr *element_next(Checker *c, Frame *f, Elem *el, const Node *n)
     return element_value(c, f, el, n, v);
 }
 
-Expr *element(Checker *c, Frame *f, Elem *el, const Node *n)
+static Expr *element_inner(Checker *c, Frame *f, Elem *el, const Node *n)
 {
     if (n->kind != NODE_NAME && !c->applies_default && !dynamic(c, f, el, n))
         return element_value(c, f, el, n, eval(c, f, n));
@@ -253,6 +253,16 @@ Expr *element(Checker *c, Frame *f, Elem *el, const Node *n)
     case NODE_DURATION: return duration_steps(c, f, n->span, n->number, n->text);
     default: return element_value(c, f, el, n, cached(c, f, n));
     }
+}
+
+Expr *element(Checker *c, Frame *f, Elem *el, const Node *n)
+{
+    if (too_deep(c, f, n))
+        return NULL;
+    c->nested++;
+    Expr *e = element_inner(c, f, el, n);
+    c->nested--;
+    return e;
 }
 
 /* --- elementwise bodies: fn, optimizer, schedule --- */
@@ -348,7 +358,7 @@ static bool element_assign(Checker *c, Frame *f, Elem *el, const Node *n, Expr *
         }
         Tensor *t = materialise(c, f, arena_print(c->arena, "next.%s", to->text), EQ_MAP, e, el->nimplicit, out, n->span);
         Tensor *state = b->val.tensor;
-        kept_next(c, state, t);
+        kept_next(state, t);
         Expr *now = elem_load(c, f, el, t, to);
         frame_bind(c, f, arena_print(c->arena, "next %s", to->text), val_expr(now), to->span);
         *result = now;

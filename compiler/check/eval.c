@@ -99,6 +99,8 @@ static Val eval_name(Checker *c, Frame *f, const Node *n)
         return v;
     if (strcmp(n->text, "training") == 0)
         return val_bool(c->training);
+    if (strcmp(n->text, "predicting") == 0)
+        return val_bool(c->graph == c->program->predict);
     if (strcmp(n->text, "inf") == 0)
         return val_number(INFINITY);
     if (strcmp(n->text, "pi") == 0)
@@ -300,7 +302,7 @@ static Val eval_range(Checker *c, Frame *f, const Node *n)
     if (!want_number(c, f, n->child[0], eval(c, f, n->child[0]), &v.number) ||
         !want_number(c, f, n->child[1], eval(c, f, n->child[1]), &v.until))
         return val_error();
-    if (v.until < v.number || v.until - v.number > 1e6) {
+    if (!(v.until >= v.number && v.until - v.number <= MOST_SIZE)) {
         error_in(c, f, n->span, "this range has %s elements", v.until < v.number ? "less than no" : "too many");
         return val_error();
     }
@@ -343,12 +345,21 @@ static Val eval_inner(Checker *c, Frame *f, const Node *n)
     }
 }
 
+bool too_deep(Checker *c, Frame *f, const Node *n)
+{
+    if (c->nested < MOST_DEEP && ++c->evals < MOST_EVALS)
+        return false;
+    if (c->evals <= MOST_EVALS) /* once */
+        error_in(c, f, n->span, c->nested < MOST_DEEP ? "this file takes more than %d evaluations: there is no end in sight"
+                                                      : "this is nested more than %d deep: does a definition contain itself?",
+                 c->nested < MOST_DEEP ? MOST_EVALS : MOST_DEEP);
+    return true;
+}
+
 Val eval(Checker *c, Frame *f, const Node *n)
 {
-    if (c->nested > 400) {
-        error_in(c, f, n->span, "definitions are nested too deep: does one contain itself?");
+    if (too_deep(c, f, n))
         return val_error();
-    }
     c->nested++;
     Val v = eval_inner(c, f, n);
     c->nested--;

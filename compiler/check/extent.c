@@ -6,9 +6,9 @@
 
 Val cached(Checker *c, Frame *f, const Node *n)
 {
-    for (int i = 0; i < c->ncache; i++)
-        if (c->cache[i].node == n && c->cache[i].frame == f)
-            return c->cache[i].val;
+    for (int i = 0; i < c->cache.n; i++)
+        if (c->cache.at[i].node == n && c->cache.at[i].frame == f)
+            return c->cache.at[i].val;
     bool defaults = c->applies_default;
     Val v;
     if (defaults && n->kind == NODE_NAME && frame_find(f, n->text)) {
@@ -23,11 +23,8 @@ Val cached(Checker *c, Frame *f, const Node *n)
     if (v.kind == VAL_LIST && v.n && v.items[0].kind == VAL_TENSOR) { /* a loss and what it predicts */
         v = v.items[0];
     }
-    if (c->ncache < 64) {
-        c->cache[c->ncache].node = n;
-        c->cache[c->ncache].frame = f;
-        c->cache[c->ncache++].val = v;
-    }
+    Cached made = {n, f, v};
+    PUSH(c->arena, c->cache, made);
     return v;
 }
 
@@ -35,13 +32,10 @@ static bool merge_shape(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *n
 {
     int rank = sample_rank(f, t);
     const int64_t *size = sample_size(f, t);
+    double count = elements(rank, size), implied = 1;
 
-    int64_t count = 1, implied = 1;
-
-    for (int i = 0; i < rank; i++)
-        count *= size[i];
     for (int i = 0; i < el->nimplicit; i++)
-        implied *= el->implied[i]->size;
+        implied *= (double)el->implied[i]->size;
     if (rank == 0 || (count == 1 && el->nimplicit))
         return true; /* a tensor of one element is a number */
     if (!el->implicit || implied == 1) {

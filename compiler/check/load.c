@@ -36,7 +36,7 @@ bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span a
 
 Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, int nout, Index **out, Span at)
 {
-    int64_t size[MAX_RANK];
+    int64_t size[MAX_RANK] = {0};
     Expr *subs[MAX_RANK];
 
     if (nout > MAX_RANK) {
@@ -47,6 +47,9 @@ Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, in
         size[i] = out[i]->size;
         subs[i] = expr_index(c->arena, out[i]);
     }
+    if (!fits(c, f, name, nout, size, at))
+        for (int i = 0; i < nout; i++)
+            size[i] = 1; /* what follows can be computed with */
     Tensor *t = graph_tensor(c->graph, path_join(c, f->path, name), ROLE_TEMP, nout, size);
     t->batched = nout && out[0]->batch;
     t->where = at;
@@ -58,8 +61,11 @@ Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, in
     return t;
 }
 
-static void mark_indices(const Expr *e, Index **seen, int *n)
+static void mark_indices(Expr *e, Index **seen, int *n, unsigned walk)
 {
+    if (e->walk == walk)
+        return;
+    e->walk = walk;
     if (e->kind == EXPR_INDEX) {
         for (int i = 0; i < *n; i++)
             if (seen[i] == e->index)
@@ -68,7 +74,7 @@ static void mark_indices(const Expr *e, Index **seen, int *n)
             seen[(*n)++] = e->index;
     }
     for (int i = 0; i < e->nargs; i++)
-        mark_indices(e->args[i], seen, n);
+        mark_indices(e->args[i], seen, n, walk);
 }
 
 static bool among(Index *i, Index *const *seen, int n)
@@ -79,15 +85,31 @@ static bool among(Index *i, Index *const *seen, int n)
     return false;
 }
 
+/* Does e depend on indices of another scope? */
+static bool is_foreign(const Elem *el, Expr *e)
+{
+    Index *seen[MAX_BOX];
+    int n = 0;
+
+    mark_indices(e, seen, &n, expr_walk());
+    for (int i = 0; i < n; i++) {
+        bool mine = among(seen[i], el->ambient, el->nambient) || among(seen[i], el->implied, el->nimplicit);
+        for (int k = 0; k < el->nindex && !mine; k++)
+            mine = el->index[k].value->kind == EXPR_INDEX && el->index[k].value->index == seen[i];
+        if (!mine)
+            return true;
+    }
+    return false;
+}
+
 /* The indices in scope that e depends on, ambient ones first and all of them if any. */
-int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out)
+int elem_indices(const Elem *el, Expr *e, Index **out)
 {
     Index *seen[MAX_BOX];
     int nseen = 0, n = 0;
     bool ambient = false;
 
-    (void)c;
-    mark_indices(e, seen, &nseen);
+    mark_indices(e, seen, &nseen, expr_walk());
     for (int i = 0; i < el->nambient; i++)
         ambient |= among(el->ambient[i], seen, nseen);
     for (int i = 0; i < el->nambient && ambient; i++)
@@ -103,16 +125,18 @@ int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out)
 
 Val lift(Checker *c, Frame *f, const Node *n, const char *name)
 {
-    int ncache = c->ncache;
+    int ncache = c->cache.n;
     Elem el = elem_new(c, f);
     Index *out[MAX_BOX];
     Val v = val_error();
 
     if (collect_shape(c, f, n, &el)) {
         Expr *e = element(c, f, &el, n);
-        if (e) {
+        if (e && is_foreign(&el, e)) {
+            error_in(c, f, n->span, "this is one element, worked out where it stands: it is no tensor that a list or a layer could take");
+        } else if (e) {
             Index *used[MAX_BOX];
-            int nused = elem_indices(c, &el, e, used), nout = 0;
+            int nused = elem_indices(&el, e, used), nout = 0;
             for (int i = 0; i < el.nambient && nused && used[0]->batch; i++)
                 out[nout++] = el.ambient[i];
             for (int i = 0; i < el.nimplicit; i++)
@@ -120,7 +144,7 @@ Val lift(Checker *c, Frame *f, const Node *n, const char *name)
             v = val_tensor(materialise(c, f, name, EQ_MAP, e, nout, out, n->span), n->span);
         }
     }
-    c->ncache = ncache;
+    c->cache.n = ncache;
     return v;
 }
 
@@ -144,11 +168,8 @@ Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at)
 {
     Expr *subs[MAX_RANK];
     int rank = sample_rank(f, t);
-    int64_t count = 1;
 
-    for (int i = 0; i < rank; i++)
-        count *= sample_size(f, t)[i];
-    if (count == 1) { /* a tensor of one element is a number */
+    if (elements(rank, sample_size(f, t)) == 1) { /* a tensor of one element is a number */
         for (int i = 0; i < rank; i++)
             subs[i] = el->implicit && el->nimplicit == rank && el->implied[i]->size == 1 ? expr_index(c->arena, el->implied[i])
                                                                                         : expr_number(c->arena, 0);

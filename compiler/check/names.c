@@ -1,7 +1,7 @@
 /* names.c -- what is known of names without evaluating anything: for sections that cannot be, after an error. */
 #include "check/value.h"
 
-static const char *const words[] = {"batch",    "training",        "steps",       "epoch",      "steps_per_epoch", "total_steps", "lr",
+static const char *const words[] = {"batch",    "training",        "predicting",  "steps",       "epoch",      "steps_per_epoch", "total_steps", "lr",
                                     "grad_norm", "valid_loss",     "inf",         "pi",         "same",            "tf_same",     "weights",
                                     "pair",      "triple",         "size",        "rank",       "length",          "in_steps",    "random",
                                     "label",     "output",         "best",        "valid",      "test",            "train"};

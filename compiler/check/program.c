@@ -105,7 +105,7 @@ static Graph *open_graph(Checker *c, const char *name, bool training)
     c->metric = NULL;
     c->output = c->label = val_error();
     c->judged.n = c->predicted.n = 0;
-    c->ncache = 0;
+    c->applied = c->cache.n = 0;
     return c->graph;
 }
 

@@ -121,7 +121,7 @@ static Expr *reduce_to(Checker *c, Frame *f, const Elem *el, const char *name, H
 {
     Index *outer[MAX_BOX];
     Expr *subs[MAX_RANK];
-    int n = elem_indices(c, el, e, outer);
+    int n = elem_indices(el, e, outer);
     Tensor *t = materialise(c, f, name, how, e, n, outer, at);
 
     for (int i = 0; i < t->rank; i++)
@@ -142,7 +142,7 @@ static Expr *through_state(Checker *c, Frame *f, Expr *sum, const char *name, Sp
     for (int i = 0; i < batch->rank; i++)
         out[i] = sum->args[i]->index;
     Tensor *t = materialise(c, f, "total", EQ_MAP, op2(c, "add", old, sum), batch->rank, out, at);
-    kept_next(c, state, t);
+    kept_next(state, t);
     return expr_load(c->arena, t, sum->args, false);
 }
 
@@ -154,7 +154,7 @@ static Expr *metric_samples(Checker *c)
         Expr *more = op2(c, "add", expr_scalar(c->arena, state), expr_scalar(c->arena, graph_scalar(c->graph, "count")));
         Tensor *t = graph_tensor(c->graph, "samples", ROLE_TEMP, 0, NULL);
         graph_equation(c->graph, t, NULL, EQ_MAP, more);
-        kept_next(c, state, t);
+        kept_next(state, t);
     }
     return expr_scalar(c->arena, c->report ? state : state->next);
 }
@@ -211,7 +211,7 @@ static Expr *reduce_exp(Checker *c, Frame *f, Elem *el, const Node *n, Reduced *
         return op2(c, "add", top, expr_op(c->arena, "log", reduce_to(c, f, el, "sum", EQ_SUM, power, n->span), NULL, NULL));
     if (!elem_add(c, f, &scope, "", r->index[0], n->span))
         return NULL;
-    int nall = elem_indices(c, &scope, power, all);
+    int nall = elem_indices(&scope, power, all);
     Tensor *t = materialise(c, f, "exp", EQ_MAP, power, nall, all, n->span);
     for (int i = 0; i < nall; i++)
         subs[i] = expr_index(c->arena, all[i]);

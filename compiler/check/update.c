@@ -54,7 +54,7 @@ static Tensor *with_penalty(Update *u, Tensor *loss)
         c->applies_default = true;
         for (int k = 0; k < s->n; k++) {
             c->element_default = elem_load(c, u->scope, &el, w, s);
-            c->ncache = 0;
+            c->cache.n = 0;
             Expr *e = element(c, u->scope, &el, s->child[k]);
             if (!e)
                 break;
@@ -96,7 +96,7 @@ static void accumulate(Update *u)
         Expr *done = op2(c, "ne", scalar(c, "last"), expr_number(c->arena, 0));
         Tensor *next = materialise(c, u->scope, "accumulated", EQ_MAP, expr_op(c->arena, "select", done, expr_number(c->arena, 0), whole),
                                    g->rank, el.implied, NOWHERE);
-        kept_next(c, state, next);
+        kept_next(state, next);
     }
 }
 
@@ -328,7 +328,7 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
     if (!e)
         return false;
     if (!w->next)
-        kept_next(c, w, materialise(c, f, "w", EQ_MAP, e, w->rank, el.implied, at->span));
+        kept_next(w, materialise(c, f, "w", EQ_MAP, e, w->rank, el.implied, at->span));
     return true;
 }
 

@@ -134,6 +134,14 @@ double elements(int rank, const int64_t *size)
     return n;
 }
 
+bool fits(Checker *c, const Frame *f, const char *name, int rank, const int64_t *size, Span at)
+{
+    if (elements(rank, size) <= MOST_ELEMENTS)
+        return true;
+    error_in(c, f, at, "'%s' is %s: more numbers than nnc can address, 2^40", name, sizes_text(c, rank, size));
+    return false;
+}
+
 const char *sizes_text(Checker *c, int rank, const int64_t *size)
 {
     Text t = {.arena = c->arena};
@@ -192,9 +200,8 @@ bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size)
         help("'//' divides and rounds down");
         return false;
     }
-    if (x < 1 || x > 1e12) {
-        error_in(c, f, n->span, "a size must be 1 or more%s, this is %s", x > 1 ? " and below 10^12" : "",
-                 number_text(c->arena, x));
+    if (x < 1 || x > MOST_SIZE) {
+        error_in(c, f, n->span, "a size must be %s, this is %s", x < 1 ? "1 or more" : "below 2^31", number_text(c->arena, x));
         return false;
     }
     *size = (int64_t)x;

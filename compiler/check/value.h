@@ -142,6 +142,13 @@ typedef struct Raw {
     Tensor *tensor;
 } Raw;
 
+/* The value of a sub-expression that is a tensor of its own. */
+typedef struct Cached {
+    const Node *node;
+    const Frame *frame;
+    Val val;
+} Cached;
+
 /* A layer and what it gave, for the warnings. */
 typedef struct Applied {
     const LayerVal *value;
@@ -154,7 +161,9 @@ typedef struct Applied {
 } Applied;
 
 /* A model of more is a mistake: 110 layers of ResNet are 400 applications. */
-enum { MOST_APPLIED = 20000, MOST_NESTED = 200 };
+enum { MOST_APPLIED = 20000, MOST_NESTED = 200, MOST_DEEP = 1500, MOST_EVALS = 10000000 };
+#define MOST_SIZE 2147483647.0     /* of an axis */
+#define MOST_ELEMENTS 0x1p40       /* of a tensor, over the batch */
 
 typedef struct Checker {
     Arena *arena;
@@ -172,8 +181,7 @@ typedef struct Checker {
     Define *defines;
     int ndefines;
     LIST(Raw *) raws;
-    struct { const Node *node; Frame *frame; Val val; } cache[64]; /* values of sub-expressions of one element expression */
-    int ncache;
+    LIST(Cached) cache; /* while one element expression is worked on */
     const Node *data;   /* the data definition in use, or NULL */
     const Node *source; /* its reader's call */
     bool applies_default; /* a loss named without arguments gets (output, label) */
@@ -192,7 +200,7 @@ typedef struct Checker {
     LIST(Applied) made;  /* in the first run of the model */
     LIST(Bind) locals;   /* names made in bodies of the user's, of all graphs */
     const Frame *failed; /* the call whose insides were told of last */
-    int nested;
+    int nested, evals;
 } Checker;
 
 /* --- value.c --- */
@@ -214,6 +222,8 @@ int sample_rank(const Frame *f, const Tensor *t);
 const int64_t *sample_size(const Frame *f, const Tensor *t);
 const char *shape_text(Checker *c, const Frame *f, const Tensor *t);
 double elements(int rank, const int64_t *size); /* their product, which may be beyond int64 */
+/* False, after an error, when a tensor of this size is beyond all memory. */
+bool fits(Checker *c, const Frame *f, const char *name, int rank, const int64_t *size, Span at);
 const char *sizes_text(Checker *c, int rank, const int64_t *size);
 int tensor_classes(Checker *c, const Tensor *t); /* 0: real numbers */
 void tensor_set_classes(Checker *c, Tensor *t, int classes);
@@ -265,6 +275,7 @@ void check_names(Checker *c, const Node *n);
 
 /* --- eval.c --- */
 Val eval(Checker *c, Frame *f, const Node *n);
+bool too_deep(Checker *c, Frame *f, const Node *n); /* or too long: told of */
 /* Does its value depend on tensors, indices or the clock of the training? */
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n);
 bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes);
@@ -309,7 +320,7 @@ Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at); /* b
 Val lift(Checker *c, Frame *f, const Node *n, const char *name);
 /* A tensor named `name` and the equation `t[indices of e] how= e`; indices in *order* first, others appended. */
 Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, int nout, Index **out, Span at);
-int elem_indices(Checker *c, const Elem *el, const Expr *e, Index **out);
+int elem_indices(const Elem *el, Expr *e, Index **out);
 /* Subscripts: x[i, j], next s[c], list[i], random[...]. */
 Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n);
 Val subscripted(Checker *c, Frame *f, const Node *base);
@@ -343,7 +354,7 @@ Expr *metric_mean(Checker *c, Frame *f, Val v);
 Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs);
 Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const int64_t *size, Frame *f, Span at);
 Kept *kept_find(Program *p, const char *name);
-Tensor *kept_next(Checker *c, Tensor *state, Tensor *value);
+Tensor *kept_next(Tensor *state, Tensor *value);
 
 /* --- draw.c: first values --- */
 void init_constant(Checker *c, const Kept *k, double value);
