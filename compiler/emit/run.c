@@ -421,6 +421,9 @@ static void print_locals(Text *t, const Runner *r)
         text_print(t, "    (void)n;\n");
 }
 
+/* More kernels than this: their list is not optimised. That took as long as the kernels and gains nothing. */
+enum { LONG_LIST = 200 };
+
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 {
     Runner r = {.program = p, .plan = plan, .loops = plan->work[kind].loops, .work = &plan->work[kind], .kind = kind};
@@ -432,8 +435,9 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
     if (kind == GRAPH_STEP)
         r.loss = loops_storage(r.loops, "loss");
 
-    text_print(t, "/* %s: %d kernels in %d phases. */\nstatic void %s_%s(", kind_name(kind), r.loops->kernels.n, r.loops->phases.n,
-               r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(kind)) : arena_print(t->arena, "run_%s", kind_name(kind)));
+    bool is_long = r.loops->kernels.n > LONG_LIST;
+    text_print(t, "/* %s: %d kernels in %d phases. */\n%s void %s_%s(", kind_name(kind), r.loops->kernels.n, r.loops->phases.n,
+               is_long ? "NN_LIST" : "static", r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(kind)) : arena_print(t->arena, "run_%s", kind_name(kind)));
     print_arguments(t, &r, true);
     text_print(t, r.parallel ? ", int thread, int threads)\n{\n" : ")\n{\n");
     print_locals(t, &r);
