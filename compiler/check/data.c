@@ -229,6 +229,8 @@ static bool reader_columns(Checker *c, Frame *f, const Node *source)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(known[i].reader, name->text) == 0)
             raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+    if (strcmp(name->text, "csv") == 0)
+        c->ncolumns = csv_columns(c, source, &c->columns);
     if (strcmp(name->text, "table") == 0)
         for (int i = 1; i < source->n; i++)
             raw_new(c, source->child[i]->text, 0, NULL, -1, source->child[i]->span);
@@ -274,7 +276,10 @@ static Val raw_field(Checker *c, const char *name, Span at, bool *found)
     for (int i = 0; i < c->raws.n; i++)
         if (strcmp(c->raws.at[i]->name, name) == 0)
             return (Val){.kind = VAL_FIELD, .raw = c->raws.at[i], .span = at};
-    if (is_csv(c)) /* its columns are known when it is read */
+    bool column = is_csv(c) && c->ncolumns < 0; /* a file that is not at hand may have it */
+    for (int i = 0; i < c->ncolumns; i++)
+        column |= strcmp(c->columns[i], name) == 0;
+    if (column)
         return (Val){.kind = VAL_FIELD, .raw = raw_new(c, name, 0, NULL, -1, at), .span = at};
     *found = false;
     return val_error();

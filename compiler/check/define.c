@@ -48,27 +48,27 @@ void library_visit(DocVisitor *each, void *data)
                 each(data, lib[i].space, lib[i].tree->child[k]);
 }
 
+/* The sizes of the first input, or NULL: what tells definitions of one name apart. */
+static const Node *first_sizes(const Def *d)
+{
+    const Node *ports = def_part(d, NODE_PORTS, 0);
+    return ports && ports->n && ports->child[0]->n ? ports->child[0]->child[0] : NULL;
+}
+
 static void define_add(Checker *c, const char *space, const Node *n)
 {
-    if (!*space) {
-        for (int i = 0; i < c->defs.n; i++) {
-            const Def *d = c->defs.at[i];
-            if (!*d->space && strcmp(d->name, n->text) == 0) {
-                const Node *a = def_part(d, NODE_PORTS, 0);
-                Def fresh = {n->text, space, n, false};
-                const Node *b = def_part(&fresh, NODE_PORTS, 0);
-                if (!a || !b || !a->n || !b->n || !a->child[0]->n || !b->child[0]->n ||
-                    a->child[0]->child[0] == NULL || b->child[0]->child[0] == NULL ||
-                    a->child[0]->child[0]->n == b->child[0]->child[0]->n) {
-                    error_at(n->name, "'%s' is defined twice", n->text);
-                    note_at(d->node->name, "first defined here");
-                    return;
-                }
-            }
-        }
-    }
     Def *d = NEW(c->arena, Def);
+
     *d = (Def){n->text, space, n, false};
+    for (int i = 0; i < c->defs.n && !*space; i++) {
+        const Def *old = c->defs.at[i];
+        const Node *a = first_sizes(old), *b = first_sizes(d);
+        if (*old->space || strcmp(old->name, d->name) != 0 || (a && b && a->n != b->n))
+            continue;
+        error_at(n->name, "'%s' is defined twice", n->text);
+        note_at(old->node->name, "first defined here");
+        return;
+    }
     PUSH(c->arena, c->defs, d);
 }
 
@@ -82,11 +82,22 @@ static const Define *define_given(Checker *c, const char *name)
     return NULL;
 }
 
+static bool defined_twice(Checker *c, const char *name, Span at)
+{
+    for (int i = 0; i < c->globals.n; i++)
+        if (strcmp(c->globals.at[i].name, name) == 0) {
+            error_at(at, "'%s' is defined twice", name);
+            note_at(c->globals.at[i].span, "first defined here");
+            return true;
+        }
+    return false;
+}
+
 /* A value from the command line is parsed like the one it replaces: `x = VALUE` in a file of its own. */
 static Val given_value(Checker *c, Frame *f, const Define *d)
 {
     const char *text = arena_print(c->arena, "value = %s\n", d->value);
-    int file = source_add(arena_print(c->arena, "-D %s", d->name), text, strlen(text), false);
+    int file = source_add(arena_print(c->arena, "-D %s=%s", d->name, d->value), text, strlen(text), false);
     int before = error_count();
     Node *tree = parse(c->arena, file);
 
@@ -104,19 +115,35 @@ static Val given_value(Checker *c, Frame *f, const Define *d)
     return eval(c, f, value);
 }
 
+/* The value of an option, by default or given; given it must be of the same kind. */
+static Val option_value(Checker *c, Frame *f, const Node *setting, const Define *d)
+{
+    Val v = eval(c, f, setting->child[0]);
+
+    if (!d)
+        return v;
+    Val given = given_value(c, f, d);
+    bool truth = v.kind == VAL_BOOL && given.kind == VAL_NUMBER && (given.number == 0 || given.number == 1);
+    if (given.kind == VAL_ERROR || v.kind == VAL_ERROR || given.kind == v.kind)
+        return given;
+    if (truth)
+        return val_bool(given.number != 0);
+    if ((v.kind == VAL_NUMBER || v.kind == VAL_BOOL || v.kind == VAL_TEXT) && given.kind != VAL_LIST) {
+        error_at(NOWHERE, "-D %s=%s: '%s' is %s in the file, this is %s", d->name, d->value, d->name, val_kind(c, v), val_kind(c, given));
+        note_at(setting->name, "the option");
+    }
+    return given;
+}
+
 static void option_add(Checker *c, Frame *f, const Node *setting)
 {
     const Define *d = define_given(c, setting->text);
-    Val v = d ? given_value(c, f, d) : eval(c, f, setting->child[0]);
+    Val v = option_value(c, f, setting, d);
     Bind b = {.name = setting->text, .val = v, .span = setting->name};
     Text t = {.arena = c->arena};
 
-    for (int i = 0; i < c->globals.n; i++)
-        if (strcmp(c->globals.at[i].name, setting->text) == 0) {
-            error_at(setting->name, "'%s' is defined twice", setting->text);
-            note_at(c->globals.at[i].span, "first defined here");
-            return;
-        }
+    if (defined_twice(c, setting->text, setting->name))
+        return;
     b.val.span = setting->name;
     PUSH(c->arena, c->globals, b);
     if (d)
@@ -131,6 +158,24 @@ static void option_add(Checker *c, Frame *f, const Node *setting)
         s.value = (Value){.kind = VALUE_TEXT, .text = v.text};
     }
     PUSH(c->arena, c->program->options, s);
+}
+
+/* -D names that no option has. */
+static void unknown_defines(Checker *c)
+{
+    LIST(const char *) names = {0};
+
+    for (int i = 0; i < c->program->options.n; i++)
+        PUSH(c->arena, names, c->program->options.at[i].name);
+    for (int i = 0; i < c->ndefines; i++) {
+        const Define *d = &c->defines[i];
+        if (d->used)
+            continue;
+        error_at(NOWHERE, "-D %s=%s: %s has no option '%s'", d->name, d->value, c->program->source, d->name);
+        if (suggest_among(c, NULL, d->name, names.n, names.at))
+            continue;
+        help(names.n ? "its options are %s" : "it has no options%s", names_text(c->arena, names.n, names.at));
+    }
 }
 
 static void import_file(Checker *c, const Node *n, int depth);
@@ -155,6 +200,8 @@ static void define_items(Checker *c, const Node *tree, int depth)
             Bind b = {.name = n->text, .val = eval(c, f, n->child[0]), .span = n->name};
             if (b.val.kind == VAL_LAYER && !b.val.layer->bound)
                 b.val.layer->bound = n->text;
+            if (defined_twice(c, n->text, n->name))
+                break;
             PUSH(c->arena, c->globals, b);
             break;
         }
@@ -199,16 +246,7 @@ void define_all(Checker *c, const Node *tree)
                 define_add(c, lib[i].space, item);
         }
     define_items(c, tree, 0);
-    for (int i = 0; i < c->ndefines; i++)
-        if (!c->defines[i].used) {
-            LIST(const char *) names = {0};
-            for (int k = 0; k < c->program->options.n; k++)
-                PUSH(c->arena, names, c->program->options.at[k].name);
-            error_at((Span){tree->span.file, 0, 0}, "-D %s: there is no option '%s' in this file", c->defines[i].name, c->defines[i].name);
-            const char *near = nearest(c->defines[i].name, names.at, names.n);
-            if (near)
-                help("did you mean '%s'?", near);
-        }
+    unknown_defines(c);
 }
 
 int defs_in(Checker *c, const char *space, const char *name, Def ***defs)

@@ -150,17 +150,20 @@ Val lift(Checker *c, Frame *f, const Node *n, const char *name)
 
 /* --- loads --- */
 
-static Expr *load(Checker *c, Elem *el, Tensor *t, Expr *const *subs, int nsubs, bool padded)
+static Expr *load(Checker *c, Frame *f, Elem *el, Tensor *t, Expr *const *subs, int nsubs, bool padded, Span at)
 {
     Expr *all[MAX_RANK];
     int n = 0;
 
-    for (int i = 0; t->batched && i < el->nambient; i++)
+    for (int i = 0; t->batched && i < el->nambient && n < MAX_RANK - nsubs; i++)
         all[n++] = expr_index(c->arena, el->ambient[i]);
     for (int i = 0; i < nsubs; i++)
         all[n++] = subs[i];
-    if (n != t->rank)
-        bug("%s has %d axes, but is read with %d subscripts", t->name, t->rank, n);
+    if (n != t->rank) {
+        error_in(c, f, at, el->nambient ? "this has other leading axes than the place where it is used"
+                                        : "this differs from sample to sample, and here there are no samples");
+        return NULL;
+    }
     return expr_load(c->arena, t, all, padded);
 }
 
@@ -173,7 +176,7 @@ Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at)
         for (int i = 0; i < rank; i++)
             subs[i] = el->implicit && el->nimplicit == rank && el->implied[i]->size == 1 ? expr_index(c->arena, el->implied[i])
                                                                                         : expr_number(c->arena, 0);
-        return load(c, el, t, subs, rank, false);
+        return load(c, f, el, t, subs, rank, false, at->span);
     }
     if (rank && (!el->implicit || el->nimplicit != rank)) {
         if (!el->implicit)
@@ -189,7 +192,7 @@ Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at)
         }
         subs[i] = expr_index(c->arena, el->implied[i]);
     }
-    return load(c, el, t, subs, rank, false);
+    return load(c, f, el, t, subs, rank, false, at->span);
 }
 
 static bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, int axis, Span at)
@@ -321,5 +324,5 @@ Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n)
         error_in(c, f, n->span, "%d subscript%s for the axes %s", nsubs, nsubs == 1 ? "" : "s", shape_text(c, f, v.tensor));
         return NULL;
     }
-    return load(c, el, v.tensor, subs, nsubs, n->flag != 0);
+    return load(c, f, el, v.tensor, subs, nsubs, n->flag != 0, n->span);
 }

@@ -339,6 +339,10 @@ void suggest(Checker *c, Frame *f, const char *wrong)
             PUSH(c->arena, names, c->defs.at[i]->name);
     for (int i = 0; op_at(i); i++)
         PUSH(c->arena, names, op_at(i)->name);
+    for (int i = 0; c->data && i < c->ncolumns; i++)
+        PUSH(c->arena, names, c->columns[i]);
+    for (int i = 0; c->data && i < c->raws.n; i++)
+        PUSH(c->arena, names, c->raws.at[i]->name);
     if (elsewhere(c, wrong))
         return;
     if (foreign(c, NULL, wrong, &name, &why) && strcmp(name, "-") != 0 && !defs_find(c, c->space, name, &defs) &&

@@ -125,6 +125,8 @@ static Val model_input(Checker *c, Frame *f, const Node *port)
             LIST(const char *) names = {0};
             for (int i = 0; i < c->raws.n; i++)
                 PUSH(c->arena, names, c->raws.at[i]->name);
+            for (int i = 0; i < c->ncolumns; i++)
+                PUSH(c->arena, names, c->columns[i]);
             error_at(port->span, "the data '%s' has no field '%s'", c->data->text, port->text);
             note_at(c->data->name, "the data");
             if (!suggest_among(c, NULL, port->text, names.n, names.at) && names.n)

@@ -184,6 +184,8 @@ typedef struct Checker {
     LIST(Cached) cache; /* while one element expression is worked on */
     const Node *data;   /* the data definition in use, or NULL */
     const Node *source; /* its reader's call */
+    int ncolumns;       /* of a CSV file, by the names of its first line; -1: not known */
+    const char **columns;
     bool applies_default; /* a loss named without arguments gets (output, label) */
     Val output, label;    /* what it gets */
     LIST(Tensor *) judged, predicted; /* outputs that a loss was given, and what it makes of them for people to see */
@@ -381,6 +383,10 @@ Value augment_value(Checker *c, Frame *f, const Node *n);
 void pictures_augment(Checker *c, Frame *f, const Node *augment);
 /* channels, height and width that folder(...) asks for: 3, or -1 where it does not say (or after an error). */
 int picture_size(Checker *c, Frame *f, const Node *source, int64_t size[3]);
+
+/* --- columns.c --- */
+/* The names in the first line of the file that csv(...) reads; -1 when it cannot be read now. */
+int csv_columns(Checker *c, const Node *call, const char ***names);
 
 /* --- setting.c: data and train sections for the trainer --- */
 Value setting_value(Checker *c, Frame *f, const Node *n);
