@@ -32,6 +32,9 @@ static const struct {
     {"points.xor",    {"n", "noise", "seed"},                             nn_read_points},
     {"points.gauss",  {"n", "noise", "seed"},                             nn_read_points},
     {"points.moons",  {"n", "noise", "seed"},                             nn_read_points},
+    {"shapes",        {"n", "size", "noise", "seed"},                     nn_read_shapes},
+    {"pairs",         {"reader", "seed"},                                 nn_read_pairs},
+    {"triplets",      {"reader", "seed"},                                 nn_read_pairs},
     {"table",         {"*"},                                              nn_read_table},
     /* clang-format on */
 };

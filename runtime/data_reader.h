@@ -31,6 +31,8 @@ bool nn_read_folder(const Call *call, Data *data, Fault *f);
 bool nn_read_csv(const Call *call, Data *data, Fault *f);
 bool nn_read_npy(const Call *call, Data *data, Fault *f);
 bool nn_read_points(const Call *call, Data *data, Fault *f);
+bool nn_read_shapes(const Call *call, Data *data, Fault *f);
+bool nn_read_pairs(const Call *call, Data *data, Fault *f);
 bool nn_read_table(const Call *call, Data *data, Fault *f);
 
 /* A new last column with room for n samples, all zero; NULL on failure. `like` gives type, classes, rank and shape. */
