@@ -24,6 +24,7 @@ static const struct { const char *name; size_t offset; } counts[] = {
     {"trained_samples", offsetof(Clock, trained_samples)},
     {"epoch_seconds", offsetof(Clock, epoch_seconds)},
     {"train_seconds", offsetof(Clock, train_seconds)},
+    {"waiting_seconds", offsetof(Clock, waiting_seconds)},
     {"valid_loss", offsetof(Clock, valid_loss)},
     {"lr", offsetof(Clock, lr)},
     {"best", offsetof(Clock, best)},
@@ -94,7 +95,7 @@ void nn_clock_restart(Clock *c, int64_t restart)
     c->restart = restart;
     c->epoch = c->step = c->steps = 0;
     c->finished = c->validating = c->target = 0;
-    c->epoch_seconds = c->train_seconds = 0;
+    c->epoch_seconds = c->train_seconds = c->waiting_seconds = 0;
     c->valid_loss = (double)INFINITY;
     for (int i = 0; i < NN_MAX_STOPS; i++) {
         c->stop_best[i] = (double)NAN;
@@ -135,7 +136,7 @@ bool nn_clock_epoch(Clock *c, const Settings *s, const double *train, const doub
     c->rows++;
     c->step = 0;
     c->validating = 0;
-    c->epoch_seconds = c->train_seconds = 0;
+    c->epoch_seconds = c->train_seconds = c->waiting_seconds = 0;
     c->valid_loss = (valid != NULL ? valid : train)[0];
     if (best) {
         c->has_best = 1;

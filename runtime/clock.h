@@ -18,6 +18,7 @@ typedef struct Clock {
     double seconds;       /* of everything so far */
     double trained_seconds, trained_samples; /* updates only */
     double epoch_seconds, train_seconds;     /* this epoch: all of it, and its updates */
+    double waiting_seconds;                  /* of its updates: for the data */
     double valid_loss, lr;
     int64_t has_best, best_epoch, best_restart;
     double best;

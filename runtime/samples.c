@@ -95,12 +95,22 @@ static bool fail_missing(const nn_program *p, const nn_field *field, const Data 
                    field->line, field->name, data->origin, nn_data_names(data, names, sizeof names));
 }
 
+/* Whether augmentation makes the pictures smaller: then those that are not augmented are cut to the same size. */
+static bool is_cut(const nn_program *p, const nn_field *field, const Column *c)
+{
+    int r = field->rank;
+
+    return nn_setting_find(p->data, p->ndata, "augment") != NULL && r >= 2 && r == c->rank &&
+           (r == 2 || field->shape[0] == c->shape[0]) && r <= 3 && field->shape[r - 2] <= c->shape[r - 2] &&
+           field->shape[r - 1] <= c->shape[r - 1];
+}
+
 static bool check_column(const nn_program *p, const nn_field *field, const Data *data, const Column *c, Fault *f)
 {
     char mine[NN_SHAPE_TEXT], its[NN_SHAPE_TEXT];
 
     if (!nn_shape_equal(field->rank, field->shape, c->rank, c->shape) &&
-        nn_shape_size(field->rank, field->shape) != c->size)
+        nn_shape_size(field->rank, field->shape) != c->size && !is_cut(p, field, c))
         return nn_fail(f, EXIT_FILE, "%s:%d: %s is %s in the model, but %s in the data (%s)", p->source, field->line,
                        field->name, nn_shape_text(mine, field->rank, field->shape),
                        nn_shape_text(its, c->rank, c->shape), data->origin);
@@ -116,31 +126,54 @@ static bool check_column(const nn_program *p, const nn_field *field, const Data 
     return true;
 }
 
-static bool bind_field(const nn_program *p, Samples *s, int i, Fault *f)
+static bool bind_field(const nn_program *p, const Samples *s, int i, Fault *f)
 {
-    const nn_field *field = &p->fields[i];
-    size_t bytes = (size_t)p->batch * (size_t)nn_shape_size(field->rank, field->shape) * sizeof(float);
+    return s->columns[i] < 0 || check_column(p, &p->fields[i], &s->data, &s->data.columns[s->columns[i]], f);
+}
 
-    if (s->columns[i] >= 0 && !check_column(p, field, &s->data, &s->data.columns[s->columns[i]], f))
-        return false;
-    s->fields[i] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-    if (s->fields[i] == NULL)
-        return nn_fail_memory(f, "a batch", bytes);
-    memset(s->fields[i], 0, bytes);
-    return true;
+static bool make_columns(const nn_program *p, Samples *s, Fault *f)
+{
+    s->columns = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->columns);
+    return s->columns != NULL;
+}
+
+void **nn_fields_new(const nn_program *p, const Samples *s, Fault *f)
+{
+    void **fields = nn_new(f, "the fields", (size_t)p->nfields, sizeof *fields);
+
+    for (int i = 0; i < p->nfields && fields != NULL; i++) {
+        size_t bytes = (size_t)p->batch * (size_t)nn_shape_size(p->fields[i].rank, p->fields[i].shape) * sizeof(float);
+
+        if (s->columns[i] == -1)
+            continue;
+        fields[i] = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+        if (fields[i] == NULL) {
+            nn_fail_memory(f, "a batch", bytes);
+            nn_fields_free(p, fields);
+            return NULL;
+        }
+        memset(fields[i], 0, bytes);
+    }
+    return fields;
+}
+
+void nn_fields_free(const nn_program *p, void **fields)
+{
+    for (int i = 0; i < p->nfields && fields != NULL; i++)
+        free(fields[i]);
+    free(fields);
 }
 
 static bool make_fields(const nn_program *p, Samples *s, Fault *f)
 {
     s->nfields = p->nfields;
-    s->columns = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->columns);
-    s->fields = nn_new(f, "the fields", (size_t)p->nfields, sizeof *s->fields);
-    return s->columns != NULL && s->fields != NULL;
+    s->fields = nn_fields_new(p, s, f);
+    return s->fields != NULL;
 }
 
 static bool bind_fields(const nn_program *p, Samples *s, Fault *f)
 {
-    if (!make_fields(p, s, f))
+    if (!make_columns(p, s, f))
         return false;
     for (int i = 0; i < p->nfields; i++) {
         s->columns[i] = nn_data_find(&s->data, p->fields[i].name);
@@ -149,7 +182,7 @@ static bool bind_fields(const nn_program *p, Samples *s, Fault *f)
         if (!bind_field(p, s, i, f))
             return false;
     }
-    return true;
+    return make_fields(p, s, f);
 }
 
 /* --- binding new samples --- */
@@ -188,7 +221,7 @@ static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
 {
     int inputs = 0;
 
-    if (!make_fields(p, s, f))
+    if (!make_columns(p, s, f))
         return false;
     s->row = nn_new(f, "the fields", (size_t)s->data.ncolumns, sizeof *s->row);
     if (s->row == NULL)
@@ -209,7 +242,7 @@ static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
         if (!bind_field(p, s, i, f))
             return false;
     }
-    return true;
+    return make_fields(p, s, f);
 }
 
 /* --- opening --- */
@@ -233,6 +266,18 @@ static bool cut_splits(const Settings *s, Samples *samples, Fault *f)
     return nn_data_split(data, valid, test, SPLIT_SEED, &samples->split, f);
 }
 
+static bool open_augment(const nn_program *p, Samples *s, Fault *f)
+{
+    const nn_setting *set = nn_setting_find(p->data, p->ndata, "augment");
+    Fault why = {0};
+
+    if (!nn_augment_open(p, &s->data, s->columns, &s->augment, &why))
+        return nn_fail(f, why.status, "%s:%d: %s", p->source, set->line, why.text);
+    s->augment.train = s->split.samples[SPLIT_TRAIN];
+    s->augment.ntrain = s->split.n[SPLIT_TRAIN];
+    return true;
+}
+
 bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, Samples *samples, Fault *f)
 {
     int64_t n;
@@ -240,7 +285,7 @@ bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, S
     *samples = (Samples){0};
     if (!open_source(p, o, &samples->data, f))
         return false;
-    if (!bind_fields(p, samples, f) || !cut_splits(s, samples, f)) {
+    if (!bind_fields(p, samples, f) || !cut_splits(s, samples, f) || !open_augment(p, samples, f)) {
         nn_samples_close(samples);
         return false;
     }
@@ -273,6 +318,7 @@ void nn_samples_close(Samples *samples)
     free(samples->row);
     free(samples->classes);
     free(samples->shuffled);
+    nn_augment_close(&samples->augment);
     nn_data_split_free(&samples->split);
     nn_data_free(&samples->data);
     *samples = (Samples){0};
@@ -297,6 +343,28 @@ void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch)
     }
 }
 
+/* The middle of a picture. */
+static void fill_middle(const nn_field *field, const Column *c, int64_t sample, char *to)
+{
+    int64_t h = c->shape[c->rank - 2], w = c->shape[c->rank - 1];
+    int64_t height = field->shape[field->rank - 2], width = field->shape[field->rank - 1];
+
+    for (int64_t k = 0; k < c->size / (h * w); k++)
+        for (int64_t y = 0; y < height; y++)
+            for (int64_t x = 0; x < width; x++) {
+                int64_t at = sample * c->size + (k * h + y + (h - height) / 2) * w + x + (w - width) / 2;
+                float value = c->type == DATA_U8    ? (float)((const uint8_t *)c->data)[at]
+                              : c->type == DATA_F32 ? ((const float *)c->data)[at]
+                                                    : (float)((const int32_t *)c->data)[at];
+
+                if (field->classes > 0)
+                    *(int32_t *)(void *)to = (int32_t)value;
+                else
+                    *(float *)(void *)to = value;
+                to += sizeof(float);
+            }
+}
+
 static void fill_one(const nn_field *field, const Samples *s, int column, int64_t sample, char *to)
 {
     float *row = (float *)(void *)to;
@@ -304,6 +372,8 @@ static void fill_one(const nn_field *field, const Samples *s, int column, int64_
     if (column == -2)
         for (int i = 0; i < s->nrow; i++)
             nn_data_floats(&s->data, s->row[i], sample, row + i);
+    else if (s->data.columns[column].size != nn_shape_size(field->rank, field->shape))
+        fill_middle(field, &s->data.columns[column], sample, to);
     else if (field->classes > 0)
         nn_data_ints(&s->data, column, sample, (int32_t *)(void *)to);
     else
@@ -316,18 +386,32 @@ static void renumber(const Samples *s, int32_t *classes, int64_t n)
         classes[i] = s->classes[classes[i]];
 }
 
-void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
+void nn_samples_put(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n, const Seen *seen, void *const *fields)
 {
+    const Augment *a = seen != NULL && samples->augment.nsteps > 0 ? &samples->augment : NULL;
+    uint32_t key = a != NULL ? nn_augment_key(seen->seed, seen->epoch) : 0;
+
     for (int i = 0; i < p->nfields; i++) {
         const nn_field *field = &p->fields[i];
         int64_t bytes = nn_shape_size(field->rank, field->shape) * (int64_t)sizeof(float);
 
-        for (int b = 0; b < n && samples->columns[i] != -1; b++)
-            fill_one(field, samples, samples->columns[i], which != NULL ? which[b] : first + b,
-                     (char *)samples->fields[i] + b * bytes);
+        for (int b = 0; b < n && samples->columns[i] != -1; b++) {
+            int64_t sample = which != NULL ? which[b] : first + b;
+            char *to = (char *)fields[i] + b * bytes;
+
+            if (a != NULL)
+                nn_augment_field(a, key, &samples->data, field, samples->columns[i], sample, to);
+            else
+                fill_one(field, samples, samples->columns[i], sample, to);
+        }
         if (samples->classes != NULL && i == samples->named)
-            renumber(samples, samples->fields[i], bytes / (int64_t)sizeof(int32_t) * n);
+            renumber(samples, fields[i], bytes / (int64_t)sizeof(int32_t) * n);
     }
+}
+
+void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
+{
+    nn_samples_put(p, samples, which, first, n, NULL, samples->fields);
 }
 
 int nn_samples_label(const nn_program *p, const Samples *samples)

@@ -4,6 +4,7 @@
 #ifndef NN_SAMPLES_H
 #define NN_SAMPLES_H
 
+#include "augment.h"
 #include "data.h"
 #include "settings.h"
 
@@ -17,7 +18,11 @@ typedef struct Samples {
     int nfields;
     int32_t *classes;  /* of the data -> of the model, for the label that names classes; NULL: they are the same */
     int named;         /* the field that they belong to */
+    Augment augment;   /* what is done to the samples of the training split */
 } Samples;
+
+/* The epoch that samples are augmented for. */
+typedef struct Seen { uint64_t seed; int64_t epoch; } Seen;
 
 /* Opens the data section's source, or what --data puts in its place, binds its columns to the fields of the program
  * and cuts the splits. */
@@ -34,6 +39,12 @@ void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch);
 
 /* Fills samples->fields with the samples which[0..n-1]; which NULL: first, first + 1, ... */
 void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n);
+
+/* The same into fields of the caller, augmented; seen NULL: as they are. */
+void nn_samples_put(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n, const Seen *seen, void *const *fields);
+/* Room for a batch of each field that is there; nn_fields_free frees it. */
+void **nn_fields_new(const nn_program *p, const Samples *samples, Fault *f);
+void nn_fields_free(const nn_program *p, void **fields);
 
 /* The field of the label that names classes, or -1: its class names come from the data. */
 int nn_samples_label(const nn_program *p, const Samples *samples);

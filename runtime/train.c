@@ -3,6 +3,7 @@
  * Everything that decides what comes next is in the context (tensors) and the Clock, and both are in every
  * last.safetensors: a training that is stopped anywhere and resumed ends with the same bits. Nothing is allocated
  * between the first update and the last, but by saving. */
+#include "ahead.h"
 #include "clock.h"
 #include "finish.h"
 #include "save.h"
@@ -19,6 +20,8 @@ typedef struct Training {
     Trainer *t;
     Clock clock;
     Saver saver;
+    Ahead ahead;
+    void **fields; /* of the last batch */
     int64_t update_samples, steps_per_epoch, total_steps;
     double valid[NN_MAX_METRICS];
     double epoch_start, part_start; /* of what has not been counted yet */
@@ -51,9 +54,9 @@ static const char *bad_field(const Training *r, int n, char to[200])
     const nn_program *p = r->t->p;
 
     to[0] = '\0';
-    for (int i = 0; i < p->nfields; i++) {
+    for (int i = 0; i < p->nfields && n > 0; i++) {
         int64_t size = nn_shape_size(p->fields[i].rank, p->fields[i].shape);
-        const float *x = r->t->samples.fields[i];
+        const float *x = r->fields[i];
 
         if (p->fields[i].classes > 0)
             continue;
@@ -95,14 +98,14 @@ static bool update(Training *r, Fault *f)
         n = r->update_samples;
     t->scalars[NN_TOTAL] = (double)n;
     for (int64_t done = 0; done < n;) {
-        int count = (int)(n - done < t->p->batch ? n - done : t->p->batch), status;
+        int count, status;
 
-        nn_samples_fill(t->p, &t->samples, t->samples.shuffled + first + done, 0, count);
+        r->fields = nn_ahead_next(&r->ahead, &count);
         done += count;
         t->scalars[NN_COUNT] = count;
         t->scalars[NN_LAST] = done == n;
         t->scalars[NN_STEPS] = (double)r->clock.steps;
-        status = t->p->step(t->ctx, (const void *const *)t->samples.fields, count);
+        status = t->p->step(t->ctx, (const void *const *)r->fields, count);
         if (status == NN_ENOTFINITE)
             return fail_not_finite(r, count, f);
         if (status != NN_OK)
@@ -220,7 +223,7 @@ static bool open_log(Training *r, Fault *f)
     put_names(t->p, "train", &header);
     if (t->samples.split.n[SPLIT_VALID] > 0)
         put_names(t->p, "valid", &header);
-    nn_text_print(&header, ",lr,seconds,samples_per_second");
+    nn_text_print(&header, ",lr,seconds,samples_per_second,waiting");
     fine = nn_log_open(&r->t->run, nn_text(&header), r->clock.rows, f);
     nn_text_free(&header);
     return fine;
@@ -249,7 +252,8 @@ static bool log_epoch(Training *r, const double *valid, Fault *f)
         put_values(r->t->p, valid, row);
     nn_text_print(row, ",");
     nn_text_number(row, r->clock.lr);
-    nn_text_print(row, ",%.3f,%.0f\n", r->clock.epoch_seconds, samples_per_second(r));
+    nn_text_print(row, ",%.3f,%.0f,%.3f\n", r->clock.epoch_seconds, samples_per_second(r),
+                  r->clock.train_seconds > 0 ? r->clock.waiting_seconds / r->clock.train_seconds : 0);
     return nn_log_row(&r->t->run, row, f);
 }
 
@@ -277,6 +281,8 @@ static void count_training_time(Training *r)
 
     r->clock.train_seconds += now - r->part_start;
     r->clock.trained_seconds += now - r->part_start;
+    r->clock.waiting_seconds += r->ahead.waited;
+    r->ahead.waited = 0;
     r->part_start = now;
 }
 
@@ -298,12 +304,15 @@ static bool stop_here(Training *r, Fault *f)
 static bool train_epoch(Training *r, Fault *f)
 {
     Trainer *t = r->t;
+    Seen seen = {t->settings.seed + (uint64_t)r->clock.restart, r->clock.epoch};
     int64_t limit = t->settings.steps > 0 ? t->settings.steps : INT64_MAX;
     int status;
 
     t->scalars[NN_EPOCH] = (double)(r->clock.epoch + 1);
     t->scalars[NN_VALID_LOSS] = r->clock.valid_loss;
-    nn_samples_shuffle(&t->samples, t->settings.seed + (uint64_t)r->clock.restart, r->clock.epoch);
+    nn_ahead_stop(&r->ahead);
+    nn_samples_shuffle(&t->samples, seen.seed, seen.epoch);
+    nn_ahead_begin(&r->ahead, t->samples.shuffled, r->clock.step * r->update_samples, t->samples.split.n[SPLIT_TRAIN], &seen);
     if (r->clock.step == 0 && (status = t->p->reset(t->ctx)) != NN_OK)
         return nn_trainer_fail(t, status, "training", f);
     r->part_start = nn_seconds();
@@ -471,10 +480,12 @@ static bool run_all(Training *r, Fault *f)
 bool nn_train(Trainer *t, Fault *f)
 {
     Training r = {.t = t};
-    bool fine = (t->options.command == COMMAND_RESUME ? begin_again(&r, f) : begin(&r, f)) && run_all(&r, f);
+    bool fine = (t->options.command == COMMAND_RESUME ? begin_again(&r, f) : begin(&r, f)) &&
+                nn_ahead_start(&r.ahead, t->p, &t->samples, t->settings.threads, f) && run_all(&r, f);
 
     if (fine)
         fine = nn_show_result(t, &r.clock, f);
+    nn_ahead_end(&r.ahead);
     nn_saver_end(&r.saver);
     nn_text_free(&r.line);
     return fine;
