@@ -58,6 +58,10 @@ Tensor *materialise(Checker *c, Frame *f, const char *name, How how, Expr *e, in
     q->where = at;
     if (how == EQ_ARGMAX)
         t->integer = true;
+    if (how == EQ_MAP && e->kind == EXPR_LOAD && e->tensor->integer) { /* a copy of an index is an index */
+        tensor_set_classes(c, t, tensor_classes(c, e->tensor));
+        t->below = e->tensor->below;
+    }
     return t;
 }
 
@@ -219,18 +223,33 @@ static bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, in
     return false;
 }
 
-static Expr *random_element(Checker *c, Frame *f, Elem *el)
+/* random[c, ...]: a number of its own for every sample and every value of the indices. */
+static Expr *random_element(Checker *c, Frame *f, Elem *el, const Node *n)
 {
-    Expr *at = expr_number(c->arena, 0);
-    int n = el->nambient + el->nimplicit;
-    Frame *body = f;
+    Expr *at = expr_number(c->arena, 0), *part[MAX_BOX];
+    int nparts = 0;
 
-    for (int i = 0; i < n; i++) {
-        Index *ix = i < el->nambient ? el->ambient[i] : el->implied[i - el->nambient];
-        Expr *wider = expr_op(c->arena, "mul", at, expr_number(c->arena, (double)ix->size), NULL);
-        at = expr_op(c->arena, "add", wider, expr_index(c->arena, ix), NULL);
+    for (int i = 0; i < el->nambient; i++)
+        part[nparts++] = expr_index(c->arena, el->ambient[i]);
+    for (int i = 1; i < n->n; i++) {
+        for (int k = 0; n->child[i]->kind == NODE_ELLIPSIS && k < el->nimplicit; k++)
+            part[nparts++] = expr_index(c->arena, el->implied[k]);
+        if (n->child[i]->kind == NODE_ELLIPSIS)
+            continue;
+        Expr *e = element(c, f, el, n->child[i]);
+        if (!e)
+            return NULL;
+        if (e->kind != EXPR_INDEX) {
+            error_in(c, f, n->child[i]->span, "random takes indices, as in random[c, ...]");
+            return NULL;
+        }
+        part[nparts++] = e;
     }
-    return expr_random(c->arena, stream_of(f->path, body->nrandom++), at);
+    for (int i = 0; i < nparts; i++) {
+        Expr *wider = expr_op(c->arena, "mul", at, expr_number(c->arena, (double)part[i]->index->size), NULL);
+        at = expr_op(c->arena, "add", wider, part[i], NULL);
+    }
+    return expr_random(c->arena, stream_of(f->path, f->nrandom++), at);
 }
 
 Val subscripted(Checker *c, Frame *f, const Node *base)
@@ -274,7 +293,7 @@ Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n)
     int nsubs = 0, rank;
 
     if (base->kind == NODE_NAME && strcmp(base->text, "random") == 0 && !frame_find(f, "random"))
-        return random_element(c, f, el);
+        return random_element(c, f, el, n);
     Val v = subscripted(c, f, base);
     if (v.kind == VAL_ERROR)
         return NULL;
@@ -288,6 +307,8 @@ Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n)
         return NULL;
     }
     rank = sample_rank(f, v.tensor);
+    if (n->n == 2 && n->child[1]->kind == NODE_ELLIPSIS && elements(rank, sample_size(f, v.tensor)) == 1)
+        return elem_load(c, f, el, v.tensor, n); /* t[...] of one number */
     for (int i = 1; i < n->n; i++) {
         const Node *s = n->child[i];
         if (s->kind == NODE_ELLIPSIS) {

@@ -114,7 +114,10 @@ const char *frame_instance(Checker *c, Frame *f, const char *name)
         PUSH(c->arena, *f->counters, fresh);
     }
     int n = ++f->counters->at[i].n;
-    return path_join(c, f->path, arena_print(c->arena, "%s%d", name, n));
+    size_t end = strlen(name);
+    /* the first d1 is d1_1: d11 is the eleventh d */
+    bool digit = end && name[end - 1] >= '0' && name[end - 1] <= '9';
+    return path_join(c, f->path, arena_print(c->arena, "%s%s%d", name, digit ? "_" : "", n));
 }
 
 /* --- tensors as the language sees them: without the batch and the leading axes --- */

@@ -235,6 +235,11 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
 
     prepared_outputs(p, &nprepared);
     text_print(t, "static const nn_program program = {\n");
+    if (p->data_name) {
+        text_print(t, "    .data_name = ");
+        c_string(t, p->data_name);
+        text_print(t, ",\n");
+    }
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         text_print(t, "    .%s = ", texts[i].name);
         c_string(t, texts[i].text);
