@@ -81,6 +81,8 @@ static bool eval_builtin(Checker *c, Frame *f, const Node *n, Val *out)
             *out = val_number(v.n);
         else if (v.kind == VAL_RANGE)
             *out = val_number(v.until - v.number);
+        else if (v.kind == VAL_NUMBER && name[0] == 'r')
+            *out = v; /* only = rank(2) */
         else if ((v.kind == VAL_TENSOR || v.kind == VAL_EXPR) && v.tensor) {
             double count = 1;
             for (int i = 0; i < sample_rank(f, v.tensor); i++)
