@@ -27,10 +27,20 @@ RUNOBJ  := $(patsubst %.c,$B/%.o,$(RUNTIME))
 IMGOBJ  := $(patsubst %.c,$B/%.o,$(IMAGES))
 TESTS   := $(patsubst tests/unit/%.c,$B/tests/%,$(UNIT))
 
+# What runs is said in short; V=1 shows it whole.
+ifeq ($V,1)
+Q   :=
+say := @:
+else
+Q   := @
+say := @echo
+endif
+
 .DELETE_ON_ERROR: # a grammar with conflicts must not leave parse.c behind
 .PHONY: all check demo bench soak clean unit numeric errors golden driver bless
 
 all: $B/nnc $B/libnn.a $B/libnn_images.a
+	@echo "build/nnc is ready; try: build/nnc examples/xor/xor.nn -o xor && ./xor"
 
 # What everything is built with is there, or is installed.
 $B/ready: tests/setup
@@ -39,34 +49,42 @@ $B/ready: tests/setup
 	@touch $@
 
 $B/nnc: $(PARTS) $B/compiler/main.o
-	$(CC) $(CFLAGS) -o $@ $^ -lm
+	$(say) "  LINK  $@"
+	$Q$(CC) $(CFLAGS) -o $@ $^ -lm
 
 $B/libnn.a: $(RUNOBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(say) "  AR    $@"
+	$Qar rcs $@ $^
 
 # Apart, because it needs libpng and libjpeg.
 $B/libnn_images.a: $(IMGOBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(say) "  AR    $@"
+	$Qar rcs $@ $^
 
 $B/compiler/%.o: compiler/%.c | $B/gen/parse.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
 
 $B/runtime/%.o: runtime/%.c | $B/ready
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(WARN) -Iruntime -MMD -MP -c -o $@ $<
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) $(WARN) -Iruntime -MMD -MP -c -o $@ $<
 
 # Lemon keeps parse.h untouched when no token changed; the touch keeps make content.
 $B/gen/parse.c $B/gen/parse.h &: compiler/syntax/parse.y | $B/ready
 	@mkdir -p $(@D)
-	lemon -q -c -d$B/gen $<
+	$(say) "  LEMON $@"
+	$Qlemon -q -c -d$B/gen $<
 	@touch $B/gen/parse.h
 $B/gen/lex.c: compiler/syntax/lex.re $B/gen/parse.h | $B/ready
-	re2c -W -Werror --no-generation-date -o $@ $<
+	$(say) "  RE2C  $@"
+	$Qre2c -W -Werror --no-generation-date -o $@ $<
 $B/gen/parse.o $B/gen/lex.o: $B/gen/%.o: $B/gen/%.c
-	$(CC) $(ALL) -w -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) -w -Icompiler -I$B/gen -MMD -MP -c -o $@ $<
 
 # The library and the C that every model carries become part of the compiler, as text.
 embed = printf '{"%s",\n' $(1); sed 's/[\\"]/\\&/g; s/.*/    "&\\n"/' $(1); echo '},'
@@ -79,11 +97,13 @@ $B/gen/embedded.c: runtime/nn_vec.h runtime/nn_random.h runtime/nn_image.h
 	@{ echo '#include "base/embedded.h"'; echo 'const Embedded prelude_files[] = {'; \
 	  $(foreach f,$^,$(call embed,$f);) echo '{0, 0}};'; } > $@
 $B/gen/library.o $B/gen/embedded.o: $B/gen/%.o: $B/gen/%.c
-	$(CC) $(ALL) -Icompiler -MMD -MP -c -o $@ $<
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) -Icompiler -MMD -MP -c -o $@ $<
 
 $B/tests/%: tests/unit/%.c $(PARTS) $B/libnn_images.a $B/libnn.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(WARN) -Icompiler -Iruntime -I$B/gen -MMD -MP -o $@ $< $(PARTS) $B/libnn_images.a $B/libnn.a \
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) $(WARN) -Icompiler -Iruntime -I$B/gen -MMD -MP -o $@ $< $(PARTS) $B/libnn_images.a $B/libnn.a \
 	    -lcheck -lsubunit -lrt -lpthread -lpng -ljpeg -lz -lm
 
 unit: $(TESTS)
@@ -93,7 +113,8 @@ unit: $(TESTS)
 NUMERIC := tests/numeric/numeric.c tests/numeric/test.c tests/numeric/cases.c
 $B/tests/numeric/numeric: $(NUMERIC) tests/numeric/test.h tests/numeric/cases.h $(PARTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -o $@ $(NUMERIC) $(PARTS) -lm
+	$(say) "  CC    $@"
+	$Q$(CC) $(ALL) $(WARN) -Icompiler -I$B/gen -o $@ $(NUMERIC) $(PARTS) -lm
 
 numeric: $B/tests/numeric/numeric
 	$<
