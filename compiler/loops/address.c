@@ -56,7 +56,7 @@ const Var *nest_var(const Nest *n, const Index *i)
 /* Adds coef * index. The batch is a block and, when samples are walked one by one, a place in it. */
 static void sum_index(Nest *n, Sum *s, int64_t coef, const Index *i, const char *lane, unsigned *dims)
 {
-    bool samples = n->c->lane == LANE_SAMPLES || n->c->lane == LANE_SAMPLES_SUM;
+    bool samples = over_samples(n->c);
 
     if (i->batch) {
         sum_add(s, coef * LANES, "block");
@@ -234,7 +234,7 @@ const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *l
         if (a > 0 || l->order != ORDER_LANES) {
             sum_expr(n, &s, l->stride[a], at[a], lane, dims);
         } else if (is_batch(at[a])) {
-            bool samples = n->c->lane == LANE_SAMPLES || n->c->lane == LANE_SAMPLES_SUM;
+            bool samples = over_samples(n->c);
             sum_add(&s, l->stride[0], "block");
             if (!samples || lane)
                 sum_add(&s, 1, samples ? lane : "s");

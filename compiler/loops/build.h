@@ -52,6 +52,8 @@ typedef struct Build {
     bool *is_view;          /* by equation: its result is another tensor's bytes, there is nothing to do */
 } Build;
 
+static inline bool over_samples(const Choice *c) { return c->lane == LANE_SAMPLES || c->lane == LANE_SAMPLES_SUM; }
+static inline bool sums_lanes(const Choice *c) { return c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM; }
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
 
 /* choose.c */

@@ -96,8 +96,7 @@ Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, co
 /* Batched tensors are read in lanes unless samples are walked one after the other and neighbours wanted. */
 static bool reads_rows(const Choice *c, const Expr *load)
 {
-    return load->tensor->batched && c->lane != LANE_SAMPLES && c->lane != LANE_SAMPLES_SUM && c->lane_index &&
-           expr_has_index(load, c->lane_index);
+    return load->tensor->batched && !over_samples(c) && c->lane_index && expr_has_index(load, c->lane_index);
 }
 
 Place *place_read(Build *b, const Choice *c, const Expr *load)

@@ -126,7 +126,7 @@ static void choose_lanes(Build *b)
     for (int i = 0; i < g->equations.n; i++) {
         Choice *c = choose_lane(b, g->equations.at[i]);
         PUSH(b->arena, b->choices, c);
-        if ((c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM) && c->q->out->rank > 0 && c->q->tail) {
+        if (sums_lanes(c) && c->q->out->rank > 0 && c->q->tail) {
             part_tail(b, c->q);
             c->tail = loads_of(b->arena, NULL);
         }

@@ -5,9 +5,11 @@
  * sizes; a cost estimate chooses the lane and the register tile. There is no convolution or matrix product here.
  *
  *     layout.c  storages: strides, halos, rows, and tensors that are another one's bytes
- *     choose.c  roles of indices, lane, tile, cost
- *     nest.c    the loops of one equation, printed
- *     value.c   expressions on lanes or on doubles, addresses
+ *     choose.c  roles of indices, the lane
+ *     tile.c    the register tile
+ *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
+ *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
+ *     function.c  kernels as functions, equal ones shared
  *     move.c    packing, unpacking, clearing halos, copying
  *     phase.c   what must wait for what, which kernels run block by block, lives of storages
  *     loops.c   the door, and the text of --emit=loops

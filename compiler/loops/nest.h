@@ -1,4 +1,4 @@
-/* nest.h -- one kernel while its C is being printed (nest.c, value.c, address.c). */
+/* nest.h -- one kernel while its C is being printed (nest.c, reduce.c, scatter.c, value.c, load.c, address.c). */
 #ifndef NNC_NEST_H
 #define NNC_NEST_H
 
@@ -21,6 +21,21 @@ typedef struct Piece {
     const char *text;
     bool atom; /* needs no parentheses */
 } Piece;
+
+static inline Piece piece(Type type, unsigned dims, bool atom, const char *text)
+{
+    return (Piece){type, dims, text, atom};
+}
+
+/* The number of loops over the tile around a value of these dimensions when it needs no array, or -1. */
+static inline int level_of(unsigned dims)
+{
+    int level = 0;
+
+    while (dims >> level & 1)
+        level++;
+    return dims >> level ? -1 : level;
+}
 
 typedef struct Var {
     const Index *index;
@@ -65,7 +80,17 @@ bool lane_dependent(const Nest *n, const Expr *e);
 /* Steps of the lane's index are steps of one element: a vector may be loaded or stored at once. */
 bool is_contiguous(const Nest *n, const Place *p, Expr *const *at);
 
-/* --- value.c --- */
+/* --- nest.c --- */
+/* "for (long i = from; i < to; i += step) {" and its end. */
+void nest_open(Nest *n, const char *name, int64_t from, int64_t to, int64_t step);
+void nest_close(Nest *n);
+/* For the dump. */
+void nest_note(Nest *n, const Index *x, int64_t tile, LoopRole role);
+/* "acc" -> "acc[o_][j_]": the element of an array over the whole tile, and the dimensions it depends on. */
+const char *nest_steps(const Nest *n, const char *array);
+unsigned nest_dims(const Nest *n);
+
+/* --- value.c, load.c --- */
 /* The statements that lead to a value: level 0 stands before the loops over the tile, level d + 1 inside those of
  * dimensions 0..d. Whatever depends on fewer dimensions than its user is computed further out. */
 enum { MAX_TEMPS = 256 };
@@ -92,6 +117,16 @@ Piece scope_keep(Scope *s, Piece p, const char *hint);
 Piece scope_multiply_add(Scope *s, const Expr *product, Piece sum);
 /* Prints the levels, with `last` inside all loops over the tile. */
 void scope_end(Scope *s, const char *last);
+
+/* The statement that puts a finished value into its place. (nest.c) */
+const char *nest_store(Nest *n, Scope *s, Piece v);
+/* Takes the conditions off a sum's value: where one fails there is nothing to add. (reduce.c) */
+const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value);
+void nest_reduce(Nest *n);  /* reduce.c */
+void nest_scatter(Nest *n); /* scatter.c */
+Piece scope_load(Scope *s, const Expr *e);
+Piece scope_index(Scope *s, const Expr *e);
+Piece scope_random(Scope *s, const Expr *e);
 
 const char *float_text(Arena *a, double x);
 

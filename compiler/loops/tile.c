@@ -83,7 +83,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     const Loads *l = c->value;
 
     *t = (Tiling){.choice = c, .iterations = 1, .ending = 2};
-    if (c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM)
+    if (sums_lanes(c))
         t->ending = 9;
     for (int i = 0; i < c->outer; i++)
         if (!q->box[i]->batch && q->box[i]->size > 1)

@@ -1,0 +1,219 @@
+/* reduce.c -- sums, products and extremes of a tile: cleared, gathered over the reduced indices, finished by the tail. */
+#include "loops/nest.h"
+
+static const char *neutral(How how, bool doubles)
+{
+    switch (how) {
+    case EQ_SUM: return doubles ? "0.0" : "0.0f";
+    case EQ_PROD: return doubles ? "1.0" : "1.0f";
+    case EQ_MIN: return doubles ? "__builtin_inf()" : "__builtin_inff()";
+    default: return doubles ? "-__builtin_inf()" : "-__builtin_inff()";
+    }
+}
+
+static void over_tile(Nest *n, const char *format, const char *what, const char *value)
+{
+    const Choice *c = n->c;
+
+    for (int d = 0; d < c->ntiles; d++)
+        line(&n->out, n->depth + d, "NN_UNROLL for (int %s = 0; %s < %d; %s++)", n->step_name[d], n->step_name[d],
+             n->tile[d], n->step_name[d]);
+    line(&n->out, n->depth + c->ntiles, format, nest_steps(n, what), value);
+}
+
+static void declare(Nest *n, const char *name, const char *value)
+{
+    Text t = {.arena = n->b->arena};
+
+    text_print(&t, "%s %s", n->doubles ? "double" : "nn_v", name);
+    if (n->c->ntiles == 0) {
+        line(&n->out, n->depth, n->doubles ? "%s = %s;" : "%s = nn_set(%s);", t.s, value);
+        return;
+    }
+    for (int d = 0; d < n->c->ntiles; d++)
+        text_print(&t, "[%d]", n->tile[d]);
+    line(&n->out, n->depth, "%s;", t.s);
+    over_tile(n, "%s = nn_set(%s);", name, value);
+}
+
+/* Takes the conditions off a sum's value: where one fails there is nothing to add. */
+const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value)
+{
+    Arena *a = n->b->arena;
+
+    while (n->c->q->how == EQ_SUM && expr_is(value, OP_select) && expr_is_number(value->args[2], 0) &&
+           !lane_dependent(n, value->args[0])) {
+        Piece p = scope_value(s, value->args[0]);
+        if (p.dims || (p.type != TYPE_TRUTH && p.type != TYPE_WHOLE))
+            break;
+        if (strcmp(p.text, "1") != 0)
+            line(&s->level[0], s->depth, "if (!%s)", p.atom ? p.text : arena_print(a, "(%s)", p.text)),
+                line(&s->level[0], s->depth + 1, "continue;");
+        value = value->args[1];
+    }
+    return value;
+}
+
+/* Row-major position over the reduced indices. */
+static const char *position_text(Nest *n, unsigned *dims)
+{
+    const Choice *c = n->c;
+    Arena *a = n->b->arena;
+    Expr *sum = expr_number(a, 0);
+
+    for (int i = c->outer; i < c->q->nbox; i++)
+        sum = expr_op(a, "add", expr_op(a, "mul", expr_number(a, (double)c->q->box[i]->size), sum, NULL),
+                      expr_index(a, c->q->box[i]), NULL);
+    return whole_text(n, sum, NULL, dims);
+}
+
+static void print_argmax(Nest *n)
+{
+    Scope s;
+    unsigned dims = 0;
+    Arena *a = n->b->arena;
+    const char *acc = nest_steps(n, "acc"), *best = nest_steps(n, "best"), *at;
+
+    scope_start(&s, n, n->depth);
+    scope_users(n->c->q->value);
+    Piece v = scope_as(&s, scope_value(&s, n->c->q->value), n->doubles ? TYPE_DOUBLE : TYPE_VECTOR);
+    v = scope_keep(&s, (Piece){v.type, v.dims | nest_dims(n), v.text, v.atom}, "t");
+    at = position_text(n, &dims);
+    if (n->doubles) {
+        scope_end(&s, arena_print(a, "if (%s > %s) { %s = %s; %s = (double)%s; }", v.text, best, best, v.text, acc, at));
+        return;
+    }
+    line(&s.level[n->c->ntiles], s.depth + n->c->ntiles, "const nn_m more = nn_gt(%s, %s);", v.text, best);
+    line(&s.level[n->c->ntiles], s.depth + n->c->ntiles, "%s = nn_select(more, %s, %s);", best, v.text, best);
+    scope_end(&s, arena_print(a, "%s = nn_select(more, nn_set((float)%s), %s);", acc, at, acc));
+}
+
+/* sums of the tile += value */
+static void print_step(Nest *n)
+{
+    const Choice *c = n->c;
+    How how = c->q->how;
+    Arena *a = n->b->arena;
+    const char *acc = nest_steps(n, "acc");
+    Scope s;
+
+    if (how == EQ_ARGMAX) {
+        print_argmax(n);
+        return;
+    }
+    scope_start(&s, n, n->depth);
+    scope_users(c->q->value);
+    const Expr *value = nest_conditions(n, &s, c->q->value);
+    Piece sum = {TYPE_VECTOR, nest_dims(n), acc, true};
+    if (how == EQ_SUM && !n->doubles && n->partial == LANES && expr_is(value, OP_mul)) {
+        Piece next = scope_multiply_add(&s, value, sum);
+        scope_end(&s, arena_print(a, "%s = %s;", acc, next.text));
+        return;
+    }
+    Piece v = scope_as(&s, scope_value(&s, value), n->doubles ? TYPE_DOUBLE : TYPE_VECTOR);
+    if (!v.atom && v.dims != nest_dims(n))
+        v = scope_keep(&s, v, "t");
+    if (n->partial < LANES && c->lane == LANE_AXIS_SUM)
+        v.text = arena_print(a, "nn_select(nn_first(%d), %s, nn_set(%s))", n->partial, v.text, neutral(how, false));
+    const char *x = v.text;
+    if (how == EQ_SUM)
+        scope_end(&s, arena_print(a, "%s += %s;", acc, x));
+    else if (how == EQ_PROD)
+        scope_end(&s, arena_print(a, v.atom ? "%s *= %s;" : "%s *= (%s);", acc, x));
+    else if (n->doubles)
+        scope_end(&s, arena_print(a, how == EQ_MAX ? "%s = fmax(%s, %s);" : "%s = fmin(%s, %s);", acc, acc, x));
+    else
+        scope_end(&s, arena_print(a, how == EQ_MAX ? "%s = nn_max(%s, %s);" : "%s = nn_min(%s, %s);", acc, acc, x));
+}
+
+/* Reduced indices from number i on; the lane's comes last, its end less than a vector. */
+static void print_reduction(Nest *n, int i)
+{
+    const Choice *c = n->c;
+    const Equation *q = c->q;
+
+    while (i < q->nbox && q->box[i] == c->lane_index && !q->box[i]->batch)
+        i++;
+    if (i < q->nbox) {
+        const Index *x = q->box[i];
+        int depth = n->depth;
+        nest_note(n, x, 1, x == c->lane_index ? LOOP_LANE : LOOP_REDUCE);
+        if (!x->batch) {
+            nest_open(n, nest_var(n, x)->name, 0, x->size, 1);
+        } else if (over_samples(c)) {
+            line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");
+        } else {
+            line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");
+            line(&n->out, n->depth, "const long samples = n - 16 * block < 16 ? n - 16 * block : 16;");
+            line(&n->out, n->depth++, "for (long s = 0; s < samples; s++) {");
+        }
+        print_reduction(n, i + 1);
+        while (n->depth > depth)
+            nest_close(n);
+        return;
+    }
+    if (c->lane != LANE_AXIS_SUM) {
+        print_step(n);
+        return;
+    }
+    const Index *x = c->lane_index;
+    int64_t whole = x->size / LANES * LANES;
+    nest_note(n, x, LANES, LOOP_LANE);
+    if (whole > 0) {
+        nest_open(n, nest_var(n, x)->name, 0, whole, LANES);
+        print_step(n);
+        nest_close(n);
+    }
+    if (x->size % LANES) {
+        n->partial = (int)(x->size % LANES);
+        nest_open(n, nest_var(n, x)->name, whole, whole + 1, 1);
+        print_step(n);
+        nest_close(n);
+        n->partial = LANES;
+    }
+}
+
+static const char *horizontal(How how)
+{
+    return how == EQ_SUM ? "nn_sum" : how == EQ_MAX ? "nn_hmax" : how == EQ_MIN ? "nn_hmin" : "nn_hprod";
+}
+
+/* result = tail(sums) */
+static void print_ending(Nest *n)
+{
+    const Choice *c = n->c;
+    const Equation *q = c->q;
+    Arena *a = n->b->arena;
+    const char *acc = nest_steps(n, "acc");
+    const Place *p = place_written(n->b, c);
+    Scope s;
+
+    scope_start(&s, n, n->depth);
+    if (q->tail)
+        scope_users(q->tail);
+    if (sums_lanes(c) && q->out->rank > 0) {
+        unsigned dims = 0;
+        const char *at = address_text(n, p, q->at, NULL, &dims);
+        scope_end(&s, arena_print(a, "%s[%s] = %s(%s);", nest_arg(n, p, true), at, horizontal(q->how), acc));
+        return;
+    }
+    s.result = (Piece){n->doubles ? TYPE_DOUBLE : TYPE_VECTOR, nest_dims(n), acc, true};
+    if (sums_lanes(c)) {
+        n->doubles = true;
+        s.result = (Piece){TYPE_DOUBLE, 0, arena_print(a, "(double)%s(acc)", horizontal(q->how)), true};
+    }
+    Piece v = q->tail ? scope_value(&s, q->tail) : s.result;
+    scope_end(&s, nest_store(n, &s, v));
+    n->doubles = c->lane == LANE_NONE;
+}
+
+void nest_reduce(Nest *n)
+{
+    const Choice *c = n->c;
+
+    declare(n, "acc", neutral(c->q->how == EQ_ARGMAX ? EQ_SUM : c->q->how, n->doubles));
+    if (c->q->how == EQ_ARGMAX)
+        declare(n, "best", neutral(EQ_MAX, n->doubles));
+    print_reduction(n, c->outer);
+    print_ending(n);
+}
