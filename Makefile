@@ -139,6 +139,10 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@tests/demo
 
+# Beside what is installed; QUICK=1 for five minutes, BENCH="--rounds=5 a c" for other options of tests/bench/run.
+bench: all
+	@tests/bench/run $(if $(QUICK),--quick) $(BENCH)
+
 clean:
 	rm -rf $B
 
