@@ -134,6 +134,11 @@ check:
 	@$(MAKE) --no-print-directory all $(TESTS) $B/tests/numeric/numeric
 	@tests/check
 
+soak:
+	@tests/setup check demo
+	@$(MAKE) --no-print-directory all
+	@tests/soak
+
 demo:
 	@tests/setup demo
 	@$(MAKE) --no-print-directory all
