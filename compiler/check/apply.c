@@ -13,14 +13,14 @@ static Layer *layer_record(Checker *c, Frame *f, const char *path, const Node *m
     return l;
 }
 
-static Frame *open_body(Checker *c, Frame *f, const LayerVal *l, const Def *def)
+static Frame *open_body(Checker *c, Frame *f, const LayerVal *l, const Def *def, const Node *at)
 {
     Frame *body = frame_new(c, f, NULL);
 
     body->counters = (void *)&body->own_counters;
     body->path = l->bound ? l->bound : frame_instance(c, f, def->name);
     body->def = def;
-    body->call = l->node;
+    body->call = at;
     body->layer = layer_record(c, f, body->path, l->node);
     return body;
 }
@@ -79,13 +79,16 @@ Tensor *predicted_of(const Checker *c, const Tensor *output)
 static Val run_layer(Checker *c, Frame *f, const LayerVal *l, Def *def, int n, Val *inputs, const Node *at)
 {
     const Node *ports = def_part(def, NODE_PORTS, 0);
-    Frame *body = open_body(c, f, l, def);
+    Frame *body = open_body(c, f, l, def, at);
 
-    if (!bind_settings(c, f, body, def, l->nargs, l->args, l->node))
+    if (!bind_settings(c, f, body, def, l->nargs, l->args, at))
         return val_error();
     if (ports && ports->n && !bind_inputs(c, f, body, def, n, inputs, at))
         return val_error();
+    bool training = c->training;
+    c->training &= !is_frozen(c, body->path);
     Val v = run_body(c, body, def, n, inputs);
+    c->training = training;
     note_predicted(c, def, n, inputs, v);
     if (v.kind == VAL_TENSOR) {
         body->layer->out = v.tensor;
@@ -119,13 +122,13 @@ static Tensor *fn_inputs(Checker *c, Frame *f, const Def *def, int n, Val *input
 static Val run_fn(Checker *c, Frame *f, const LayerVal *l, Def *def, int n, Val *inputs, const Node *at)
 {
     const Node *ports = def_part(def, NODE_PORTS, 0);
-    Frame *body = open_body(c, f, l, def);
+    Frame *body = open_body(c, f, l, def, at);
     Elem el = elem_new(c, f);
     Index *out[MAX_BOX];
     int nout = 0;
     bool batched = false;
 
-    if (!bind_settings(c, f, body, def, l->nargs, l->args, l->node))
+    if (!bind_settings(c, f, body, def, l->nargs, l->args, at))
         return val_error();
     Tensor *shape = fn_inputs(c, f, def, n, inputs, at);
     if (!shape)
@@ -307,8 +310,8 @@ Val apply(Checker *c, Frame *f, Val layer, int n, const Val *inputs, const Node 
         return val_error();
     }
     const LayerVal *l = layer.layer;
-    if (l->kind == LAYER_DEF)
-        return apply_def(c, f, l, n, inputs, l->node ? l->node : at);
+    if (l->kind == LAYER_DEF) /* one with a name is news where it is used, others where they are mentioned */
+        return apply_def(c, f, l, n, inputs, l->node && !l->bound ? l->node : at);
     if (l->kind == LAYER_SHAPE)
         return check_shape(c, f, l, inputs[0]);
     if (l->bound) { /* one instance, however often it is used: names count from 1 again */

@@ -63,9 +63,11 @@ static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node
         range = found;
     } else if (!size) {
         error_in(c, f, at, "nothing gives the index '%s' its range: it stands alone in no subscript", name);
+        if (f->def && f->def->node->flag != DEFINE_MODEL)
+            help("a size in the header gives it: -> y[N]");
         return false;
     }
-    return elem_add(c, f, el, name, index_new(c->arena, name, range), at);
+    return elem_add(c, f, el, name, index_new(c->arena, name, range), size ? at : where);
 }
 
 /* Names inside a compound subscript on the left that are no numbers are indices. */
@@ -300,8 +302,11 @@ static void assign_equation(Checker *c, Frame *f, const Node *to, const Node *fr
     }
     if (plus) {
         Bind *b = frame_find(f, l.name);
+        if (b && b->val.kind == VAL_ERROR)
+            return;
         if (!b || b->val.kind != VAL_TENSOR) {
             error_in(c, f, to->child[0]->span, "'+=' adds to a tensor, but '%s' is none yet", l.name);
+            bind_local(c, f, to->child[0], val_error());
             return;
         }
         old = b->val.tensor;
@@ -404,21 +409,52 @@ static void assign(Checker *c, Frame *f, const Node *n)
 
 /* --- other statements --- */
 
+/* The comment behind an assertion, which says what is wrong when it does not hold; or NULL. */
+static const char *reason(Checker *c, Span at)
+{
+    const char *s = source_get(at.file)->text + at.end;
+
+    s += strspn(s, " \t");
+    if (*s != '#')
+        return NULL;
+    s += strspn(s, "# \t");
+    size_t n = strcspn(s, "\r\n");
+    return n ? arena_copy(c->arena, s, n) : NULL;
+}
+
+/* "; H is 4, W is 5": what the names in a condition are. */
+static void add_values(Checker *c, Frame *f, const Node *n, Text *t)
+{
+    if (n->kind == NODE_NAME && t->n < 80) {
+        Val v = eval(c, f, n);
+        const char *is = v.kind == VAL_NUMBER ? arena_print(c->arena, "%s is %s", n->text, number_text(c->arena, v.number)) : NULL;
+        if (is && !(t->s && strstr(t->s, is)))
+            text_print(t, "%s%s", t->n ? ", " : "", is);
+    }
+    for (int i = 0; i < n->n; i++)
+        if (n->child[i])
+            add_values(c, f, n->child[i], t);
+}
+
 static void run_assert(Checker *c, Frame *f, const Node *n)
 {
     const Node *cond = n->child[0];
+    const char *why = reason(c, n->span);
+    Text t = {.arena = c->arena}, values = {.arena = c->arena};
     bool yes;
 
     if (!eval_condition(c, f, cond, &yes) || yes)
         return;
-    Text t = {.arena = c->arena};
     tree_source(&t, cond);
-    error_in(c, f, cond->span, "this does not hold: %s", t.s);
-    if (cond->kind == NODE_BINARY && cond->child[0]->kind == NODE_NAME) {
-        Val v = eval(c, f, cond->child[0]);
-        if (v.kind == VAL_NUMBER)
-            note_at(cond->child[0]->span, "%s is %s", cond->child[0]->text, number_text(c->arena, v.number));
-    }
+    add_values(c, f, cond, &values);
+    if (why)
+        error_in(c, f, cond->span, "%s", why);
+    else
+        error_in(c, f, cond->span, "this does not hold: %s", t.s);
+    if (why && in_library(n->span))
+        note_at(NOWHERE, "%s does not hold: %s", t.s, values.n ? values.s : "");
+    else if (values.n)
+        note_at(NOWHERE, "%s", values.s);
 }
 
 static void run_statement(Checker *c, Frame *f, const Node *n, bool last, Val *result)
@@ -439,11 +475,11 @@ static void run_statement(Checker *c, Frame *f, const Node *n, bool last, Val *r
         }
         break;
     case NODE_RESULT: {
-        Val items[MAX_BOX];
-        for (int i = 0; i < n->n && i < MAX_BOX; i++)
+        Val *items = NEW_ARRAY(c->arena, Val, n->n);
+        for (int i = 0; i < n->n; i++)
             items[i] = lifts(c, f, n->child[i]) ? lift(c, f, n->child[i], "y") : eval(c, f, n->child[i]);
         *result = n->n == 1 ? items[0] : val_list(c, n->n, items);
-        if (!last && !in_library(n->span))
+        if (!last && !in_library(n->span) && result->kind != VAL_ERROR)
             warning_at(n->span, "nobody uses this result");
         break;
     }
@@ -472,7 +508,7 @@ static void check_output(Checker *c, Frame *f, const Node *port, Val v)
 
 Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
 {
-    Val result = {.kind = VAL_LIST}, items[MAX_BOX];
+    Val result = {.kind = VAL_LIST};
     int nout = outputs ? outputs->n : 0, last = block->n - 1;
 
     while (last > 0 && block->child[last]->kind == NODE_ASSERT)
@@ -480,7 +516,8 @@ Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
     for (int i = 0; i < block->n; i++)
         run_statement(c, f, block->child[i], i == last, &result);
     bool none = result.kind == VAL_LIST && !result.n;
-    for (int i = 0; i < nout && i < MAX_BOX; i++) {
+    Val *items = NEW_ARRAY(c->arena, Val, nout);
+    for (int i = 0; i < nout; i++) {
         Bind *b = frame_find(f, outputs->child[i]->text);
         if (!b || (b->val.kind != VAL_TENSOR && b->val.kind != VAL_ERROR && !val_known(b->val))) {
             if (nout == 1 && !none)

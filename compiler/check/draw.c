@@ -27,7 +27,8 @@ Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const
         same &= rank == k->rank && size[i] == k->size[i];
     if (!same || rank != k->rank) {
         error_in(c, f, at, "'%s' is shared, but here it is %s and elsewhere %s", name, sizes_text(c, rank, size), sizes_text(c, k->rank, k->size));
-        note_at(k->where, "first made here");
+        if (!in_library(k->where))
+            note_at(k->where, "first made here");
     }
     Tensor *t = graph_find(c->graph, name);
     if (!t) {
@@ -144,8 +145,9 @@ void init_draw(Checker *c, Frame *f, const Kept *k, Val init, const Node *at)
     body->fan_in = f->fan_in;
     body->fan_out = f->fan_out;
     const Node *ports = def ? def_part(def, NODE_PORTS, 0) : NULL;
-    if (def && ports && ports->n == 1) {
-        bool normal = strcmp(ports->child[0]->text, "n") == 0;
+    const char *of = ports && ports->n == 1 ? ports->child[0]->text : "";
+    bool normal = strcmp(of, "n") == 0;
+    if (def && (normal || strcmp(of, "u") == 0)) {
         Elem el = {0};
         elem_imply(c, &el, k->rank, k->size);
         if (def->node->flag != DEFINE_FN) {
@@ -244,33 +246,49 @@ static void first_value(Checker *c, Frame *f, const Node *n, Kept *k)
     }
 }
 
+/* A tensor given for the param; false when its size is another. */
+static bool given_fits(Checker *c, Frame *f, const Arg *given, const char *name, int rank, const int64_t *size)
+{
+    const Tensor *t = given->val.kind == VAL_TENSOR ? given->val.tensor : NULL;
+    bool same = t && t->rank == rank;
+
+    for (int i = 0; same && i < rank; i++)
+        same = t->size[i] == size[i];
+    if (!same)
+        error_in(c, f->caller, given->span, "%s: '%s' must be a parameter of %s, this is %s", f->def->name, name,
+                 sizes_text(c, rank, size), t && !t->batched ? sizes_text(c, t->rank, t->size) : val_kind(c, given->val));
+    return same;
+}
+
+static bool draw_size(Checker *c, Frame *f, const Node *list, int *rank, int64_t *size)
+{
+    *rank = 0;
+    for (int i = 0; list && i < list->n; i++) {
+        if (*rank == MAX_RANK - 1) {
+            error_in(c, f, list->span, "a tensor has at most %d axes", MAX_RANK - 1);
+            return false;
+        }
+        if (!want_size(c, f, list->child[i], eval(c, f, list->child[i]), &size[(*rank)++]))
+            return false;
+    }
+    return true;
+}
+
 void run_draw(Checker *c, Frame *f, const Node *n)
 {
-    const Node *port = n->child[0], *list = port->child[0];
+    const Node *port = n->child[0];
     const char *name = path_join(c, f->path, port->text);
     const Arg *given = override(f, port->text);
     int64_t size[MAX_RANK];
-    int rank = 0;
+    int rank;
+    Bind *b = frame_bind(c, f, port->text, val_error(), port->span);
 
-    for (int i = 0; list && i < list->n; i++) {
-        if (rank == MAX_RANK - 1) {
-            error_in(c, f, list->span, "a tensor has at most %d axes", MAX_RANK - 1);
-            return;
-        }
-        if (!want_size(c, f, list->child[i], eval(c, f, list->child[i]), &size[rank++]))
-            return;
-    }
+    b->used = true;
+    if (!draw_size(c, f, port->child[0], &rank, size))
+        return;
     if (given) {
-        Val v = given->val;
-        bool same = v.kind == VAL_TENSOR && v.tensor->rank == rank;
-        for (int i = 0; same && i < rank; i++)
-            same = v.tensor->size[i] == size[i];
-        if (!same) {
-            error_in(c, f, given->span, "%s must be a parameter %s, this is %s", port->text, sizes_text(c, rank, size),
-                     v.kind == VAL_TENSOR ? sizes_text(c, v.tensor->rank, v.tensor->size) : val_kind(c, v));
-            return;
-        }
-        frame_bind(c, f, port->text, v, port->span)->used = true;
+        if (given_fits(c, f, given, port->text, rank, size))
+            frame_bind(c, f, port->text, given->val, port->span);
         return;
     }
     bool fresh = !kept_find(c->program, name);
@@ -282,5 +300,5 @@ void run_draw(Checker *c, Frame *f, const Node *n)
         first_value(c, f, n, k);
     else if (n->flag == 0)
         set_fan(f, rank, size);
-    frame_bind(c, f, port->text, val_tensor(t, port->span), port->span)->used = true;
+    frame_bind(c, f, port->text, val_tensor(t, port->span), port->span);
 }

@@ -373,7 +373,11 @@ static bool element_block(Checker *c, Frame *f, Elem *el, const Node *block, Exp
         bool yes, ok = true;
         switch (n->kind) {
         case NODE_ASSIGN: ok = element_assign(c, f, el, n, result); break;
-        case NODE_DRAW: ok = n->flag == 1 && element_state(c, f, el, n); break;
+        case NODE_DRAW:
+            if (n->flag == 0)
+                error_in(c, f, n->span, "what works element by element has states but no params: a layer has");
+            ok = n->flag == 1 && element_state(c, f, el, n);
+            break;
         case NODE_RESULT: ok = (*result = element(c, f, el, n->child[0])) != NULL; break;
         case NODE_BRANCH:
             ok = eval_condition(c, f, n->child[0], &yes);

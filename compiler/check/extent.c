@@ -40,6 +40,7 @@ static bool merge_shape(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *n
         return true; /* a tensor of one element is a number */
     if (!el->implicit || implied == 1) {
         elem_imply(c, el, rank, size);
+        el->implied_at = n->span;
         return true;
     }
     bool same = rank == el->nimplicit;
@@ -49,8 +50,8 @@ static bool merge_shape(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *n
         int64_t have[MAX_RANK];
         for (int i = 0; i < el->nimplicit; i++)
             have[i] = el->implied[i]->size;
-        error_in(c, f, n->span, "shapes differ: this is %s, what stands before is %s", sizes_text(c, rank, size),
-                 sizes_text(c, el->nimplicit, have));
+        Mark marks[2] = {{n->span, sizes_text(c, rank, size)}, {el->implied_at, sizes_text(c, el->nimplicit, have)}};
+        error_marks_in(c, f, n->span, marks, 2, "shapes differ: this is %s, what stands before is %s", marks[0].label, marks[1].label);
     }
     return same;
 }

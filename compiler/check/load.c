@@ -23,13 +23,14 @@ void elem_imply(Checker *c, Elem *el, int rank, const int64_t *size)
         el->implied[i] = index_new(c->arena, names[i], size[i]);
 }
 
-bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span at)
+bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span from)
 {
     if (el->nambient + el->nimplicit + el->nindex >= MAX_BOX) {
-        error_in(c, f, at, "an equation has at most %d indices, those of the batch and of leading axes included", MAX_BOX);
+        error_in(c, f, from.file < 0 && f->call ? f->call->span : from, "an equation has at most %d indices, those of the batch and of leading axes included", MAX_BOX);
         return false;
     }
     el->index[el->nindex].name = name;
+    el->index[el->nindex].from = from;
     el->index[el->nindex++].value = expr_index(c->arena, i);
     return true;
 }
@@ -224,6 +225,26 @@ static bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, in
 }
 
 /* random[c, ...]: a number of its own for every sample and every value of the indices. */
+/* Two places where an index stands alone must agree. */
+static bool same_range(Checker *c, Frame *f, const Elem *el, const Node *sub, int64_t size)
+{
+    if (sub->kind != NODE_NAME)
+        return true;
+    for (int i = el->nindex; i-- > 0;) {
+        if (strcmp(el->index[i].name, sub->text) != 0)
+            continue;
+        const Expr *e = el->index[i].value;
+        if (e->kind != EXPR_INDEX || e->index->size == size || el->index[i].from.file < 0)
+            return true;
+        Mark marks[2] = {{sub->span, arena_print(c->arena, "%lld", (long long)size)},
+                         {el->index[i].from, arena_print(c->arena, "%lld", (long long)e->index->size)}};
+        error_marks_in(c, f, sub->span, marks, 2, "the index '%s' runs over %lld places here, but over %lld there", sub->text,
+                       (long long)size, (long long)e->index->size);
+        return false;
+    }
+    return true;
+}
+
 static Expr *random_element(Checker *c, Frame *f, Elem *el, const Node *n)
 {
     Expr *at = expr_number(c->arena, 0), *part[MAX_BOX];
@@ -337,7 +358,7 @@ Expr *element_subscript(Checker *c, Frame *f, Elem *el, const Node *n)
             help("'//' divides and rounds down");
             return NULL;
         }
-        if (!n->flag && !in_bounds(c, f, e, v.tensor, nsubs, s->span))
+        if (!n->flag && !(same_range(c, f, el, s, sample_size(f, v.tensor)[nsubs]) && in_bounds(c, f, e, v.tensor, nsubs, s->span)))
             return NULL;
         subs[nsubs++] = e;
     }

@@ -251,7 +251,8 @@ static void help_shapes(Checker *c, const Frame *body)
 
 void error_inputs(Checker *c, const Frame *body, const char *format, ...)
 {
-    Span at = body->call->span;
+    const Node *call = body->call;
+    Span at = call ? call->span : body->def->node->name;
     Mark *marks = NEW_ARRAY(c->arena, Mark, body->ninputs);
     Text t = {.arena = c->arena};
     va_list args;
@@ -260,18 +261,19 @@ void error_inputs(Checker *c, const Frame *body, const char *format, ...)
     va_start(args, format);
     text_vprint(&t, format, args);
     va_end(args);
+    if (call && call->kind == NODE_CALL && body->ninputs && overlap(body->inputs[0].span, at))
+        at = call->child[0]->span; /* add(x, y): the inputs stand within the call */
     for (int i = 0; i < body->ninputs; i++) {
         Val v = body->inputs[i];
         if (v.kind == VAL_TENSOR && v.span.file == at.file && v.span.end > v.span.start && !overlap(v.span, at))
             marks[n++] = (Mark){v.span, shape_text(c, body->caller, v.tensor)};
     }
     tell(c, body->caller, at, marks, n, arena_print(c->arena, "%s: %s", body->def->name, t.s));
-    if (!in_library(body->def->node->span))
+    if (!in_library(body->def->node->span) && call)
         note_at(body->def->node->name, "defined here");
     if (n == 2 && body->ninputs == 2)
         help_shapes(c, body);
 }
-
 
 /* --- did you mean --- */
 

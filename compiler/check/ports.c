@@ -227,7 +227,9 @@ static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, cons
         error_inputs(c, body, "'%s' is not the same in its inputs", n->text);
     } else {
         error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, port), shape_text(c, f, input.tensor));
-        if (b && !other)
+        if (input.tensor->role == ROLE_INPUT && def->node->flag == DEFINE_MODEL)
+            note_at(input.tensor->where, "from the data");
+        else if (b && !other)
             note_at(b->span, "%s is %s", n->text, number_text(c->arena, b->val.number));
         else if (def->node->flag != DEFINE_MODEL && !in_library(n->span))
             note_at(n->span, "defined here");
@@ -266,7 +268,7 @@ static bool bind_dots(Checker *c, Frame *body, int n, const int64_t *size)
     }
     if (same || (elements(n, size) == 1 && elements(body->ndots, body->dots) == 1))
         return true;
-    bool called = body->call->kind == NODE_CALL && body->inputs[0].span.start >= body->call->span.start; /* add(x, y) */
+    bool called = body->call && body->call->kind == NODE_CALL && body->inputs[0].span.start >= body->call->span.start; /* add(x, y) */
     error_inputs(c, body, "the %s have different shapes", called ? "inputs" : "branches");
     return false;
 }
@@ -370,9 +372,13 @@ Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *a
     }
     if (any || best || !n)
         return any ? any : best;
-    const Node *port = def_part(defs[0], NODE_PORTS, 0)->child[0];
-    error_in(c, f, at->span, "%s wants %s, but gets %d ax%cs", l->name, port_text(c, port), rank, rank == 1 ? 'i' : 'e');
-    note_at(defs[0]->node->name, "defined here");
+    Text ports = {.arena = c->arena};
+    for (int i = 0; i < n; i++)
+        text_print(&ports, "%s%s", i == 0 ? "" : i == n - 1 ? " or " : ", ", port_text(c, def_part(defs[i], NODE_PORTS, 0)->child[0]));
+    const char *given = rank == 0 ? "one number" : rank == 1 ? "1 axis" : arena_print(c->arena, "%d axes", rank);
+    error_in(c, f, at->span, "%s wants %s, but gets %s", l->name, ports.s, given);
+    if (!in_library(defs[0]->node->span))
+        note_at(defs[0]->node->name, "defined here");
     return NULL;
 }
 
@@ -380,7 +386,7 @@ Def *choose_def(Checker *c, Frame *f, const LayerVal *l, int rank, const Node *a
 
 static const char *field_kind(Checker *c, int classes, int rank, const int64_t *size)
 {
-    return classes > 0 ? arena_print(c->arena, "an index below %d", classes) : sizes_text(c, rank, size);
+    return classes > 0 ? arena_print(c->arena, "one of %d classes", classes) : sizes_text(c, rank, size);
 }
 
 Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, int classes, Span at)
@@ -405,6 +411,8 @@ Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, 
     if ((r->classes > 0) != (classes > 0) || (classes > 0 && r->classes > classes)) {
         error_in(c, f, at, "the field '%s' is %s, but %s is wanted here", r->name, field_kind(c, r->classes, r->rank, r->size),
                  field_kind(c, classes, rank, size));
+        if (r->classes > 0 && classes > 0)
+            help("an output of %d numbers has one for each class", r->classes);
         return val_error();
     }
     for (int i = 0; i < r->rank; i++)
@@ -433,6 +441,10 @@ static Val field_for_port(Checker *c, Frame *f, Frame *body, const Node *port, V
     int64_t size[MAX_RANK], k = 0;
     int n = port_rank(port, &sizes), rank = 0;
 
+    if (n + extra > MAX_RANK - 1) {
+        error_in(c, f, port->span, "a tensor has at most %d axes", MAX_RANK - 1);
+        return val_error();
+    }
     for (int i = 0; i < extra; i++)
         size[rank++] = sample_size(f, first.tensor)[i];
     if (port_class(port, &classes, &subscript)) {

@@ -24,12 +24,11 @@ Expr *batch_guard(Checker *c, const Elem *el, Expr *e, double otherwise)
     return expr_op(c->arena, "select", real, e, expr_number(c->arena, otherwise));
 }
 
-static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body, int64_t *size)
+static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body, int64_t *size, Span *where)
 {
-    Span where;
-
+    *where = NOWHERE;
     if (!r->n || !r->child[0]) {
-        if (find_range(c, f, body, r->text, false, &where, size))
+        if (find_range(c, f, body, r->text, false, where, size))
             return true;
         error_in(c, f, r->span, "nothing gives the index '%s' its range: it stands alone in no subscript", r->text);
         help("write its range: %s in N", r->text);
@@ -72,6 +71,7 @@ static bool open_scope(Checker *c, Frame *f, const Elem *el, const Node *n, Redu
     for (int i = 0; i < n->child[0]->n; i++) {
         const Node *x = n->child[0]->child[i];
         int64_t size;
+        Span from;
         if (x->kind == NODE_ELLIPSIS) {
             if (!open_ellipsis(c, f, n, r))
                 return false;
@@ -87,10 +87,10 @@ static bool open_scope(Checker *c, Frame *f, const Elem *el, const Node *n, Redu
             }
             continue;
         }
-        if (!reduced_range(c, f, x, n->child[1], &size))
+        if (!reduced_range(c, f, x, n->child[1], &size, &from))
             return false;
         Index *ix = index_new(c->arena, x->text, size);
-        if (!elem_add(c, f, &r->inner, x->text, ix, x->span))
+        if (!elem_add(c, f, &r->inner, x->text, ix, from))
             return false;
         r->index[r->n++] = ix;
     }
@@ -209,7 +209,7 @@ static Expr *reduce_exp(Checker *c, Frame *f, Elem *el, const Node *n, Reduced *
     Expr *power = expr_op(c->arena, "exp", op2(c, "sub", e, top), NULL, NULL);
     if (!softmax)
         return op2(c, "add", top, expr_op(c->arena, "log", reduce_to(c, f, el, "sum", EQ_SUM, power, n->span), NULL, NULL));
-    if (!elem_add(c, f, &scope, "", r->index[0], n->span))
+    if (!elem_add(c, f, &scope, "", r->index[0], NOWHERE))
         return NULL;
     int nall = elem_indices(&scope, power, all);
     Tensor *t = materialise(c, f, "exp", EQ_MAP, power, nall, all, n->span);

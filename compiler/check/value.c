@@ -34,7 +34,7 @@ const char *val_kind(Checker *c, Val v)
     case VAL_DURATION: return arena_print(c->arena, "a duration in %s", v.text);
     case VAL_LIST: return arena_print(c->arena, "a list of %d", v.n);
     case VAL_RANGE: return "a range";
-    case VAL_TENSOR: return "a tensor";
+    case VAL_TENSOR: return arena_print(c->arena, "a tensor of %s", shape_text(c, NULL, v.tensor));
     case VAL_EXPR: return "an element";
     case VAL_FIELD: return "a field of the data";
     case VAL_LAYER: return v.layer->kind == LAYER_DEF ? arena_print(c->arena, "the layer '%s'", v.layer->name) : "a layer";

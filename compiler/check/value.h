@@ -124,10 +124,12 @@ typedef struct Elem {
     struct {
         const char *name;
         Expr *value;
+        Span from; /* the place that gives it its range; NOWHERE: written out */
     } index[MAX_BOX];
     bool implicit; /* `...`, or the axes of tensors named without subscripts */
     int nimplicit;
     Index *implied[MAX_RANK];
+    Span implied_at; /* the name whose axes they are */
 } Elem;
 
 /* A field as the data source delivers it. */
@@ -161,7 +163,7 @@ typedef struct Applied {
 } Applied;
 
 /* A model of more is a mistake: 110 layers of ResNet are 400 applications. */
-enum { MOST_APPLIED = 20000, MOST_NESTED = 200, MOST_DEEP = 1500, MOST_EVALS = 10000000 };
+enum { MOST_APPLIED = 20000, MOST_NESTED = 200, MOST_DEEP = 1500, MOST_EVALS = 2000000 };
 #define MOST_SIZE 2147483647.0     /* of an axis */
 #define MOST_ELEMENTS 0x1p40       /* of a tensor, over the batch */
 
@@ -315,8 +317,8 @@ bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *
 /* --- load.c --- */
 Elem elem_new(Checker *c, const Frame *f);
 void elem_imply(Checker *c, Elem *el, int rank, const int64_t *size);
-/* One more named index in scope; false when there are too many. */
-bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span at);
+/* One more named index in scope, whose range comes from the place `from`; false when there are too many. */
+bool elem_add(Checker *c, Frame *f, Elem *el, const char *name, Index *i, Span from);
 Expr *elem_load(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *at); /* bare: no subscripts or the implied ones */
 /* node as a tensor of its own: an equation over the shape its bare tensors imply. */
 Val lift(Checker *c, Frame *f, const Node *n, const char *name);
