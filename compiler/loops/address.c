@@ -163,6 +163,12 @@ const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
 
 /* --- names --- */
 
+/* Functions of nn_vec.h, keys of random numbers. */
+static bool reserved(const char *name)
+{
+    return strncmp(name, "nn_", 3) == 0 || strncmp(name, "key", 3) == 0 || strncmp(name, "stream", 6) == 0;
+}
+
 static bool name_taken(const Nest *n, const char *name)
 {
     static const char *const words[] = {"n", "s", "l", "e", "block", "blocks", "task", "tasks", "first", "end", "at",
@@ -170,27 +176,30 @@ static bool name_taken(const Nest *n, const char *name)
                                         "continue", "default", "do", "double", "else", "enum", "extern", "float",
                                         "for", "goto", "if", "inline", "int", "long", "register", "restrict",
                                         "return", "short", "signed", "sizeof", "static", "struct", "switch",
-                                        "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof"};
+                                        "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof",
+                                        "exp", "expm1", "log", "log1p", "sqrt", "tanh", "erf", "sin", "cos", "tan",
+                                        "atan", "floor", "ceil", "fabs", "fmax", "fmin", "pow", "nearbyint", "int32_t",
+                                        "uint32_t"};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcmp(words[i], name) == 0)
             return true;
-    for (int i = 0; i < n->nvars; i++)
-        if (n->var[i].name && strcmp(n->var[i].name, name) == 0)
-            return true;
-    for (int i = 0; i < n->k->nargs; i++)
-        if (n->arg_name[i] && strcmp(n->arg_name[i], name) == 0)
+    for (int i = 0; i < n->names.n; i++)
+        if (strcmp(n->names.at[i], name) == 0)
             return true;
     return false;
 }
 
-const char *nest_fresh_name(const Nest *n, const char *wish)
+const char *nest_fresh_name(Nest *n, const char *wish)
 {
     Arena *a = n->b->arena;
     const char *base = c_name(a, *wish ? wish : "i"), *name = base;
 
+    if (reserved(base))
+        name = base = arena_print(a, "its_%s", base);
     for (int i = 2; name_taken(n, name); i++)
         name = arena_print(a, "%s_%d", base, i);
+    PUSH(a, n->names, name);
     return name;
 }
 

@@ -11,7 +11,7 @@ static Piece gathered(Scope *s, const Expr *e, const Place *p)
     const char *name = nest_arg(n, p, false), *at = address_text(n, p, e->args, "l", &dims);
     const char *inside = inside_text(n, p, e, "l", &dims);
     const char *value = arena_print(a, p->layout.integer ? "(float)%s[%s]" : "%s[%s]", name, at);
-    const char *kept = arena_print(a, "%s%d", name, ++n->ntemps);
+    const char *kept = nest_fresh_name(n, arena_print(a, "%s%d", name, ++n->ntemps));
     int level = level_of(dims);
 
     if (inside)

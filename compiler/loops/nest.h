@@ -60,13 +60,14 @@ typedef struct Nest {
     Text out;                       /* the function's body */
     int depth;                      /* of indentation */
     int ntemps;
+    LIST(const char *) names;       /* all that are taken */
 } Nest;
 
 /* --- address.c --- */
 const Var *nest_var(const Nest *n, const Index *i);
 const char *nest_arg(Nest *n, const Place *p, bool writes);
 /* A name that nothing in the kernel has yet, like the one wished for. */
-const char *nest_fresh_name(const Nest *n, const char *wish);
+const char *nest_fresh_name(Nest *n, const char *wish);
 /* A whole-valued operation on operands already printed. */
 const char *whole_operation(Arena *a, const Expr *e, const char *const *x);
 /* A whole-valued expression as C long. `lane`: name of the variable that counts lanes, or NULL when e must not depend

@@ -111,7 +111,7 @@ Piece scope_keep(Scope *s, Piece p, const char *hint)
 {
     Nest *n = s->n;
     Arena *a = n->b->arena;
-    const char *name = arena_print(a, "%s%d", hint, ++n->ntemps), *type = type_name(p.type);
+    const char *name = nest_fresh_name(n, arena_print(a, "%s%d", hint, ++n->ntemps)), *type = type_name(p.type);
     int level = level_of(p.dims);
 
     if (level >= 0) {

@@ -89,6 +89,9 @@ static const Case cases[] = {
     {"scalars", "a d", "scalar count\nscalar base_lr\nstate s\na = base_lr * (1 + cos(count / 10)) / 2\nd = if a > s then a else s^2\n"},
     {"embedding, gradient", "grad", "scalar count\nscalar total\ninput t[b,6] below 11\nparam w[11,5]\n"
      "y[b,i,d] = w[t[b,i],d]\nl[b] = sum[i,d] y[b,i,d]^2\n" GUARDED_LOSS},
+    {"names like ours", "y z block out", "input x[b,3]\ninput x1[b,3]\nparam w[3]\nparam w_2[3]\nparam acc[2,3]\nparam n[3]\nparam for[3]\nparam nn_set[3]\nparam exp\n"
+     "y[b,i] = x[b,i] * x1[b,i] + w[i] * w_2[i] - nn_set[i]\nz[b,o] = sum[i] acc[o,i] * x1[b,i] * n[i] * for[i]\n"
+     "block[first 3] = w[first] + n[first]\nout = log(exp(exp)) + n[1]\n"},
     {"confusion", "m", "scalar count\ninput t[b] below 4\ninput u[b] below 4\n"
      "m[i 4,j 4] = sum[b] (if b < count and t[b] == i and u[b] == j then 1 else 0)\n"},
 };
