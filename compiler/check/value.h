@@ -3,10 +3,12 @@
  * value.c     values, frames, conversions       news.c     errors and the chain of definitions, did you mean
  * define.c    files, library, options, names    warn.c     what compiles and is yet wrong
  * eval.c      expressions known when compiling  call.c     calls, pipelines, repetition
- * ports.c     settings, sizes, inputs bound     apply.c    running definitions
+ * ports.c     sizes and inputs are bound        apply.c    running definitions
  * load.c      elements of tensors               element.c  element expressions
  * reduce.c    sums, means, maxima, softmax ...  extent.c   ranges of indices, shapes of bare names
- * body.c      statements                        draw.c     params, states and their first values
+ * equation.c  y[o, i] = ...                     body.c     statements
+ * args.c      settings of a call are bound      draw.c     params, states and their first values
+ * names.c     names, where nothing is known     columns.c  what a CSV file has
  * data.c      fields and their transforms       setting.c  data and train sections for the trainer
  * program.c   model and train to the graphs     update.c   penalties, clipping, optimizer, schedule */
 #ifndef NNC_VALUE_H
@@ -352,6 +354,23 @@ Expr *reduce_direct(Checker *c, Frame *f, Elem *el, const Node *n, How *how, boo
 Expr *batch_guard(Checker *c, const Elem *el, Expr *e, double otherwise);
 /* Mean over samples of a per-sample tensor, through the metric states. */
 Expr *metric_mean(Checker *c, Frame *f, Val v);
+
+/* --- equation.c --- */
+/* The left side of an index equation, taken apart. */
+typedef struct Left {
+    const char *name;
+    const Node *const *subs;
+    int nsubs;
+    bool sized; /* size[i] is that of the axis at subs[i], from the header or the state itself; 0 at `...` */
+    int rank;
+    int64_t size[MAX_RANK];
+    Span sized_at;
+} Left;
+const Node *output_port(const Frame *f, const char *name); /* in the header of f's definition, or NULL */
+/* Sizes of `y[O, (H - K) // stride + 1]` in the header, 0 for `...`; false where it has none. */
+bool port_size(Checker *c, Frame *f, Left *l);
+/* Left = right, as one equation; the tensor, or NULL after an error. */
+Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor *add_to, Span where);
 
 /* --- body.c --- */
 /* Runs a block; the value of its last expression, or of the named outputs. */

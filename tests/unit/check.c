@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PER_SOURCE = 30, MOST_TOKENS = 4096, SECONDS = 20 };
+enum { PER_SOURCE = 80, MOST_TOKENS = 4096, SECONDS = 20 };
 
 typedef struct Seed {
     const char *name, *text;
