@@ -5,12 +5,9 @@
 #include <signal.h>
 #include <string.h>
 
-enum {
-    /* Floats of a batch below which it is assembled at once: handing it over takes some ten microseconds, in which
-     * about so many are copied, or so many changed. */
-    FEW_TO_COPY = 1 << 16,
-    FEW_TO_CHANGE = 1 << 12,
-};
+/* Floats copied for a batch, or as much work, below which it is assembled at once: some tenths of a millisecond. A
+ * thread that runs for less only stands in the way of those that train. */
+enum { LITTLE_WORK = 1 << 20 };
 
 static int batch_at(const Ahead *a, int64_t first)
 {
@@ -76,7 +73,7 @@ static bool is_worth_it(const Ahead *a, int threads)
         floats += nn_shape_size(a->p->fields[i].rank, a->p->fields[i].shape) * a->p->batch;
     if (threads == 1 || (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1))
         return false;
-    return floats >= (a->samples->augment.nsteps > 0 ? FEW_TO_CHANGE : FEW_TO_COPY);
+    return floats * (1 + nn_augment_work(&a->samples->augment)) >= LITTLE_WORK;
 }
 
 /* --- the trainer's side --- */

@@ -240,21 +240,31 @@ static const struct {
     const char *name;
     int needed, most;  /* numbers */
     double least;      /* the smallest that each may be */
+    int work;          /* time, in copies of the sample */
     bool sides;        /* moves the pixels of a picture: everything that lies on them moves along */
     bool labels;       /* changes labels as well as inputs */
     void (*change)(Sample *s, const struct AugmentStep *step, Draws *d);
 } kinds[KINDS] = {
-    [KIND_PAD] = {"pad", 1, 1, 0, true, true, pad},
-    [KIND_CROP] = {"random_crop", 1, 2, 1, true, true, random_crop},
-    [KIND_FLIP] = {"random_flip", 0, 1, 0, true, true, random_flip},
-    [KIND_MIXUP] = {"mixup", 1, 1, 0.001, false, true, NULL},
-    {"rotate", 1, 1, 0, true, true, rotate},
-    {"shift", 1, 1, 0, true, true, shift},
-    {"scale", 2, 2, 0.01, true, true, scale},
-    {"cutout", 1, 1, 1, true, false, cutout},
-    {"jitter", 1, 1, 0, true, false, jitter},
-    {"noise", 1, 1, 0, false, false, noise},
+    [KIND_PAD] = {"pad", 1, 1, 0, 1, true, true, pad},
+    [KIND_CROP] = {"random_crop", 1, 2, 1, 1, true, true, random_crop},
+    [KIND_FLIP] = {"random_flip", 0, 1, 0, 1, true, true, random_flip},
+    [KIND_MIXUP] = {"mixup", 1, 1, 0.001, 2, false, true, NULL},
+    {"rotate", 1, 1, 0, 15, true, true, rotate},
+    {"shift", 1, 1, 0, 1, true, true, shift},
+    {"scale", 2, 2, 0.01, 15, true, true, scale},
+    {"cutout", 1, 1, 1, 1, true, false, cutout},
+    {"jitter", 1, 1, 0, 6, true, false, jitter},
+    {"noise", 1, 1, 0, 15, false, false, noise},
 };
+
+int nn_augment_work(const Augment *a)
+{
+    int work = 0;
+
+    for (int i = 0; i < a->nsteps; i++)
+        work = (a->steps[i].kind == KIND_MIXUP ? 2 * work : work) + kinds[a->steps[i].kind].work;
+    return work;
+}
 
 uint32_t nn_augment_key(uint64_t seed, int64_t epoch)
 {

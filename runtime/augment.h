@@ -47,6 +47,9 @@ typedef struct Augment {
 bool nn_augment_open(const nn_program *p, const Data *data, const int *columns, Augment *a, Fault *f);
 void nn_augment_close(Augment *a);
 
+/* What the steps cost, about: in copies of the sample. */
+int nn_augment_work(const Augment *a);
+
 /* The key of one epoch, and one field of one sample under it: floats, or int32_t where the field has classes. Fields are
  * called one after the other, never at the same time. */
 uint32_t nn_augment_key(uint64_t seed, int64_t epoch);
