@@ -130,7 +130,11 @@ static int left_axes(Checker *c, Frame *f, Elem *el, const Left *l, Expr **at, i
         int64_t low, high;
         if (!e)
             return -1;
-        if (n >= MAX_RANK - 1 || !expr_whole(e) || !expr_range(e, &low, &high) || low < 0) {
+        if (n >= MAX_RANK - 1) {
+            error_in(c, f, l->subs[i]->span, "a tensor has at most %d axes", MAX_RANK - 1);
+            return -1;
+        }
+        if (!expr_whole(e) || !expr_range(e, &low, &high) || low < 0) {
             error_in(c, f, l->subs[i]->span, "this subscript does not stay within the tensor");
             return -1;
         }

@@ -227,10 +227,11 @@ void help_with(Checker *c, const char *key, const char *const *words)
     help("%s", t.s);
 }
 
-/* Where two images differ only in their channels, or only in their places, there is a way out. */
-static void help_shapes(Checker *c, const Frame *body)
+void help_shapes(Checker *c, const Frame *body)
 {
     const Frame *f = body->caller;
+    if (body->ninputs != 2 || body->inputs[1].kind != VAL_TENSOR || body->inputs[1].span.end <= body->inputs[1].span.start)
+        return;
     const Tensor *t[2] = {body->inputs[0].tensor, body->inputs[1].tensor};
     const int64_t *size[2] = {sample_size(f, t[0]), sample_size(f, t[1])};
     int rank = sample_rank(f, t[0]), differ = 0;
@@ -271,8 +272,6 @@ void error_inputs(Checker *c, const Frame *body, const char *format, ...)
     tell(c, body->caller, at, marks, n, arena_print(c->arena, "%s: %s", body->def->name, t.s));
     if (!in_library(body->def->node->span) && call)
         note_at(body->def->node->name, "defined here");
-    if (n == 2 && body->ninputs == 2)
-        help_shapes(c, body);
 }
 
 /* --- did you mean --- */

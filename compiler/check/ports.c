@@ -77,10 +77,17 @@ static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, cons
 {
     const Bind *b = n->kind == NODE_NAME ? frame_find(body, n->text) : NULL;
     Span header = def_part(def, NODE_PORTS, 0)->span;
+    const Node *classes, *subscript;
+    bool is_class = port_class(port, &classes, &subscript) && classes == n;
     bool other = b && b->span.file == header.file && b->span.start >= header.start && b->span.end <= header.end;
 
     if (other && body->ninputs > 1) {
         error_inputs(c, body, "'%s' is not the same in its inputs", n->text);
+    } else if (is_class) {
+        int64_t want = 0;
+        want_size(c, body, n, eval(c, body, n), &want);
+        error_in(c, f, at->span, "%s wants one of %lld classes for '%s', but gets one of %d", def->name, (long long)want, port->text,
+                 tensor_classes(c, input.tensor));
     } else {
         error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, port), shape_text(c, f, input.tensor));
         if (input.tensor->role == ROLE_INPUT && def->node->flag == DEFINE_MODEL)
@@ -126,6 +133,7 @@ static bool bind_dots(Checker *c, Frame *body, int n, const int64_t *size)
         return true;
     bool called = body->call && body->call->kind == NODE_CALL && body->inputs[0].span.start >= body->call->span.start; /* add(x, y) */
     error_inputs(c, body, "the %s have different shapes", called ? "inputs" : "branches");
+    help_shapes(c, body);
     return false;
 }
 

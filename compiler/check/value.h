@@ -245,6 +245,8 @@ void error_in(Checker *c, const Frame *f, Span at, const char *format, ...) PRIN
 void error_marks_in(Checker *c, const Frame *f, Span at, const Mark *marks, int nmarks, const char *format, ...) PRINTF_LIKE(6, 7);
 /* Inputs that do not go together: each is marked with its shape. `body` is the frame they were to be bound in. */
 void error_inputs(Checker *c, const Frame *body, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Help after it: where two images differ only in their channels, or only in their places, there is a way out. */
+void help_shapes(Checker *c, const Frame *body);
 /* Help after an error about a name: what other systems call so, or the nearest of n; false when neither. `scope` is
  * the definition or section whose setting it should be; NULL: a name in an expression. */
 bool suggest_among(Checker *c, const char *scope, const char *wrong, int n, const char *const *names);
