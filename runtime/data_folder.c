@@ -52,7 +52,8 @@ typedef struct Pictures {
 
 static bool names_add(Names *names, const char *directory, const char *name, Fault *f)
 {
-    size_t n = (directory ? strlen(directory) : 0) + strlen(name) + 2;
+    size_t length = directory ? strlen(directory) : 0, n = length + strlen(name) + 2;
+    const char *slash = length > 0 && directory[length - 1] != '/' ? "/" : "";
     char *s;
 
     if (names->n == names->room) {
@@ -67,7 +68,7 @@ static bool names_add(Names *names, const char *directory, const char *name, Fau
     s = malloc(n);
     if (s == NULL)
         return nn_fail_memory(f, name, n);
-    snprintf(s, n, "%s%s%s", directory ? directory : "", directory && directory[strlen(directory) - 1] != '/' ? "/" : "", name);
+    snprintf(s, n, "%s%s%s", directory ? directory : "", slash, name);
     names->at[names->n++] = s;
     return true;
 }
@@ -243,7 +244,7 @@ static bool look(const char *path, Pictures *p, Fault *f)
             fine = nn_fail(f, EXIT_FILE, "%s has the folders train and %s: pictures to validate with are cut from those to train "
                            "with by valid = 10%%; rename %s to test, or move it away", path, others[i], others[i]);
     for (int i = 0; i < 2 && fine; i++)
-        if (snprintf(part[i], PATH_MAX, "%s/%s", path, i ? "test" : "train") >= PATH_MAX)
+        if (snprintf(part[i], PATH_MAX, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", i ? "test" : "train") >= PATH_MAX)
             fine = nn_fail(f, EXIT_FILE, "%.100s...: the path is too long", path);
     if (fine && splits) {
         fine = add_split(part[0], true, p, f);

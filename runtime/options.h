@@ -13,7 +13,7 @@ typedef enum {
     COMMAND_BENCH, NN_COMMANDS
 } Command;
 
-enum { NN_MAX_DATA = 8, NN_MAX_FILES = 64 };
+enum { NN_MAX_DATA = 8, NN_MAX_FILES = 1024 };
 
 /* A number that may not have been given. */
 typedef struct GivenNumber { bool given; double value; } GivenNumber;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -13,6 +14,8 @@ typedef struct Prediction {
     const char **classes; /* of the first output, where it is probabilities; NULL: their names are their numbers */
     int nclasses, nnames;
     bool json;
+    bool files; /* the first column says of which file */
+    const char *file;
     Text line;
 } Prediction;
 
@@ -29,9 +32,12 @@ static bool ends_in(const char *path, const char *end)
 static const char *reader_of(const char *path)
 {
     unsigned char first[6] = {0};
+    struct stat st;
     gzFile in;
     int n;
 
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return "folder";
     if (ends_in(path, ".csv") || ends_in(path, ".csv.gz") || ends_in(path, ".tsv"))
         return "csv";
     if (ends_in(path, ".npy"))
@@ -42,6 +48,8 @@ static const char *reader_of(const char *path)
         gzclose(in);
     if (n == 6 && memcmp(first, "\x93NUMPY", 6) == 0)
         return "npy";
+    if (n == 6 && (memcmp(first, "\x89PNG\r\n", 6) == 0 || memcmp(first, "\xff\xd8\xff", 3) == 0))
+        return "folder";
     return n >= 4 && first[0] == 0 && first[1] == 0 && first[2] >= 8 && first[2] <= 14 ? "idx" : "csv";
 }
 
@@ -65,6 +73,41 @@ static FILE *copy_standard_input(char path[64], Fault *f)
     return copy;
 }
 
+/* Pictures are brought to the size that they had in training, or that the model's input has. */
+typedef struct PictureCall {
+    nn_value size[3], parts[3];
+    const char *names[3];
+} PictureCall;
+
+static bool call_for_pictures(const nn_program *p, const char *path, PictureCall *c, nn_value *source, Fault *f)
+{
+    const nn_setting *s = nn_setting_find(p->data, p->ndata, "source");
+    const nn_field *field = &p->fields[0];
+    char shape[NN_SHAPE_TEXT];
+
+    *c = (PictureCall){.names = {"path", "size", "channels"}, .parts = {{.kind = NN_TEXT, .text = path}}};
+    *source = (nn_value){.kind = NN_CALL, .text = "folder", .n = 2, .parts = c->parts, .names = c->names};
+    for (int i = 0; s != NULL && strcmp(s->value.text, "folder") == 0 && i < s->value.n; i++)
+        for (int k = 1; k < 3; k++)
+            if (s->value.names != NULL && s->value.names[i] != NULL ? strcmp(s->value.names[i], c->names[k]) == 0 : i == k)
+                c->parts[k] = s->value.parts[i];
+    if (c->parts[2].kind == NN_NUMBER && c->parts[2].number > 0)
+        source->n = 3;
+    if (c->parts[1].n > 0 || c->parts[1].number > 0)
+        return true;
+    for (int i = 0; i < p->nfields && field->rank != 3; i++)
+        if (!p->fields[i].label)
+            field = &p->fields[i];
+    if (field->rank != 3 || (field->shape[0] != 1 && field->shape[0] != 3))
+        return nn_fail(f, EXIT_USAGE, "%s is a picture or a folder, but the model takes no pictures: %s is %s", path, field->name,
+                       nn_shape_text(shape, field->rank, field->shape));
+    for (int i = 0; i < 3; i++)
+        c->size[i] = (nn_value){.kind = NN_NUMBER, .number = (double)field->shape[i]};
+    c->parts[1] = (nn_value){.kind = NN_LIST, .n = 3, .parts = c->size};
+    source->n = 2;
+    return true;
+}
+
 static bool open_samples(Prediction *q, const char *path, Fault *f)
 {
     bool standard = strcmp(path, "-") == 0;
@@ -72,7 +115,8 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     FILE *copy = standard ? copy_standard_input(own, f) : NULL;
     nn_value part = {.kind = NN_TEXT, .text = standard ? own : path};
     nn_value source = {.kind = NN_CALL, .text = standard ? "csv" : reader_of(path), .n = 1, .parts = &part};
-    bool fine = f->status == 0;
+    PictureCall pictures;
+    bool fine = f->status == 0 && (strcmp(source.text, "folder") != 0 || call_for_pictures(q->t->p, path, &pictures, &source, f));
     Fault why = {0};
 
     nn_samples_close(&q->t->samples);
@@ -144,8 +188,11 @@ static void put_header(const Prediction *q, Text *t)
     char number[16];
     bool first = true;
 
-    if (q->nclasses > 0)
+    if (q->files)
+        nn_text_print(t, q->nclasses > 0 ? "file,class,probability" : "file");
+    else if (q->nclasses > 0)
         nn_text_print(t, "class,probability");
+    first = !q->files;
     for (int o = 0; o < p->noutputs; o++) {
         if (o == 0 && q->nclasses > 0 && is_single(q))
             continue;
@@ -165,12 +212,15 @@ static void put_csv(const Prediction *q, int b, Text *t)
 {
     const nn_program *p = q->t->p;
     char number[16];
-    bool first = true;
+    bool first = !q->files;
 
+    if (q->files)
+        nn_text_csv(t, q->file);
     if (q->nclasses > 0) {
         const float *x = q->outputs[0] + b * output_size(&p->outputs[0]);
         float probability;
 
+        nn_text_print(t, q->files ? "," : "");
         nn_text_csv(t, class_name(q, best_class(q, x, &probability), number));
         nn_text_print(t, ",");
         nn_text_float(t, probability);
@@ -204,11 +254,15 @@ static void put_json(const Prediction *q, int b, Text *t)
     const char *name;
 
     nn_text_print(t, "{");
+    if (q->files) {
+        nn_text_print(t, "\"file\":");
+        nn_text_json(t, q->file, strlen(q->file));
+    }
     if (q->nclasses > 0) {
         float probability;
 
         name = class_name(q, best_class(q, q->outputs[0] + b * output_size(&p->outputs[0]), &probability), number);
-        nn_text_print(t, "\"class\":");
+        nn_text_print(t, q->files ? ",\"class\":" : "\"class\":");
         nn_text_json(t, name, strlen(name));
         nn_text_print(t, ",\"probability\":");
         put_json_number(probability, t);
@@ -218,7 +272,7 @@ static void put_json(const Prediction *q, int b, Text *t)
         int64_t size = output_size(output);
         bool named = o == 0 && q->nclasses > 0 && !is_single(q);
 
-        nn_text_print(t, o > 0 || q->nclasses > 0 ? "," : "");
+        nn_text_print(t, o > 0 || q->nclasses > 0 || q->files ? "," : "");
         nn_text_json(t, named ? "probabilities" : output->name, named ? 13 : strlen(output->name));
         nn_text_print(t, ":%s", named ? "{" : output->rank > 0 ? "[" : "");
         for (int64_t i = 0; i < size; i++) {
@@ -237,7 +291,7 @@ static void put_json(const Prediction *q, int b, Text *t)
 
 /* --- the command --- */
 
-static bool predict_samples(Prediction *q, Fault *f)
+static bool predict_samples(Prediction *q, const char *path, Fault *f)
 {
     Trainer *t = q->t;
     int64_t n = t->samples.data.n;
@@ -250,8 +304,10 @@ static bool predict_samples(Prediction *q, Fault *f)
         if (status != NN_OK)
             return nn_trainer_fail(t, status, "prediction", f);
         q->line.n = 0;
-        for (int b = 0; b < count; b++)
+        for (int b = 0; b < count; b++) {
+            q->file = t->samples.data.files != NULL ? t->samples.data.files[first + b] : path;
             (q->json ? put_json : put_csv)(q, b, &q->line);
+        }
         if (q->line.failed)
             return nn_fail_memory(f, "the predictions", q->line.n);
         if (fwrite(q->line.s, 1, q->line.n, stdout) != q->line.n)
@@ -282,11 +338,13 @@ static bool predict_all(Prediction *q, Fault *f)
     for (int i = 0; i < (o->nfiles > 0 ? o->nfiles : 1); i++) {
         if (!open_samples(q, files[i], f))
             return false;
+        if (i == 0)
+            q->files = q->t->samples.data.files != NULL;
         if (i == 0 && !q->json) {
             put_header(q, &q->line);
             fputs(nn_text(&q->line), stdout);
         }
-        if (!predict_samples(q, f))
+        if (!predict_samples(q, files[i], f))
             return false;
     }
     return true;
