@@ -149,6 +149,100 @@ bool nn_checkpoint_load(const nn_program *p, const Checkpoint *c, Keep keep, voi
     return true;
 }
 
+/* --- parts of a file --- */
+
+/* The name of a tensor inside the layer, or NULL where it is not of the layer. */
+static const char *name_inside(const nn_tensor *t, const char *layer)
+{
+    size_t n = layer != NULL ? strlen(layer) : 0;
+
+    if (t->kind != NN_PARAM && t->kind != NN_BUFFER)
+        return NULL;
+    if (n == 0)
+        return t->name;
+    return strncmp(t->name, layer, n) == 0 && t->name[n] == '.' ? t->name + n + 1 : NULL;
+}
+
+/* prefix.name of the file; the prefix is `n` characters of `prefix` and may be none. */
+static const StTensor *find_inside(const Checkpoint *c, const char *prefix, size_t n, const char *name)
+{
+    char whole[LONGEST_NAME];
+
+    snprintf(whole, sizeof whole, "%.*s%s%s", (int)n, prefix, n > 0 ? "." : "", name);
+    return nn_safetensors_find(&c->st, whole);
+}
+
+/* The first tensor of the layer that the file does not have under the prefix, or NULL. */
+static const nn_tensor *first_missing(const nn_program *p, const Checkpoint *c, const char *layer, const char *prefix, size_t n)
+{
+    for (int i = 0; i < p->ntensors; i++) {
+        const char *name = name_inside(&p->tensors[i], layer);
+
+        if (name != NULL && !is_counter(name) && find_inside(c, prefix, n, name) == NULL)
+            return &p->tensors[i];
+    }
+    return NULL;
+}
+
+/* The one prefix under which the file has all of the layer. */
+static bool find_prefix(const nn_program *p, const Checkpoint *c, const char *layer, const char **prefix, size_t *n, Fault *f)
+{
+    const nn_tensor *first = first_missing(p, c, layer, "\n", 1); /* no file has that */
+    const char *name = first != NULL ? name_inside(first, layer) : "";
+    size_t length = strlen(name);
+
+    *prefix = NULL;
+    for (int i = 0; i < c->st.n && first != NULL; i++) {
+        const char *its = c->st.tensors[i].name;
+        size_t all = strlen(its), before = all - length;
+
+        if (all < length || strcmp(its + before, name) != 0 || (before > 0 && its[before - 1] != '.'))
+            continue;
+        before -= before > 0;
+        if (first_missing(p, c, layer, its, before) != NULL)
+            continue;
+        if (*prefix != NULL)
+            return nn_fail(f, EXIT_FILE, "%s has such weights more than once, as '%.*s' and as '%.*s': say which, from = ...", c->path,
+                           (int)*n, *prefix, (int)before, its);
+        *prefix = its;
+        *n = before;
+    }
+    if (*prefix == NULL && first != NULL)
+        return nn_fail(f, EXIT_FILE, "%s does not hold the weights of %s: %s and those that belong with it", c->path,
+                       layer != NULL ? layer : p->name, name);
+    return first != NULL || nn_fail(f, EXIT_FILE, "%s has no weights to load", layer != NULL ? layer : p->name);
+}
+
+bool nn_checkpoint_fill(const nn_program *p, const Checkpoint *c, const char *into, const char *from, void *ctx, Fault *f)
+{
+    size_t n = from != NULL ? strlen(from) : 0;
+    const nn_tensor *missing;
+
+    if (from == NULL && !find_prefix(p, c, into, &from, &n, f))
+        return false;
+    missing = first_missing(p, c, into, from, n);
+    if (missing != NULL)
+        return nn_fail(f, EXIT_FILE, "%s does not hold %.*s%s%s", c->path, (int)n, from, n > 0 ? "." : "", name_inside(missing, into));
+    for (int pass = 0; pass < 2; pass++) /* nothing is copied unless all fits */
+        for (int i = 0; i < p->ntensors; i++) {
+            const nn_tensor *t = &p->tensors[i];
+            const char *name = name_inside(t, into);
+            const StTensor *s = name != NULL ? find_inside(c, from, n, name) : NULL;
+            char mine[NN_SHAPE_TEXT], its[NN_SHAPE_TEXT];
+
+            if (s == NULL)
+                continue;
+            if (!nn_shape_equal(t->rank, t->shape, s->rank, s->shape))
+                return nn_fail(f, EXIT_FILE, "%s: %s is %s there, but %s is %s in %s:%d", c->path, s->name,
+                               nn_shape_text(its, s->rank, s->shape), t->name, nn_shape_text(mine, t->rank, t->shape), p->source, t->line);
+            if (!nn_safetensors_has_numbers(s))
+                return nn_fail(f, EXIT_FILE, "%s: %s holds %s, not numbers", c->path, s->name, s->dtype);
+            if (pass == 1)
+                copy_tensor(s, t, ctx);
+        }
+    return true;
+}
+
 /* --- notes --- */
 
 bool nn_checkpoint_number(const Checkpoint *c, const char *key, double *number, Fault *f)
@@ -222,8 +316,11 @@ uint32_t nn_program_fingerprint(const nn_program *p)
     }
     for (int i = 0; i < p->nlayers; i++)
         h = hash_text(h, p->layers[i].call);
-    for (int i = 0; i < p->ntrain; i++)
+    for (int i = 0; i < p->ntrain && p->nphases == 0; i++)
         h = hash_text(hash_text(h, p->train[i].name), p->train[i].text);
+    for (int k = 0; k < p->nphases; k++)
+        for (int i = 0; i < p->phases[k].ntrain; i++)
+            h = hash_text(hash_text(h, p->phases[k].train[i].name), p->phases[k].train[i].text);
     for (int i = 0; i < p->ndata; i++)
         h = hash_text(hash_text(h, p->data[i].name), p->data[i].text);
     for (int i = 0; i < p->noptions; i++)

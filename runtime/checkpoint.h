@@ -34,6 +34,10 @@ void nn_checkpoint_close(Checkpoint *c);
  * be none that the model does not know. Nothing is copied unless all is right. */
 bool nn_checkpoint_load(const nn_program *p, const Checkpoint *c, Keep keep, void *ctx, Fault *f);
 
+/* Copies the weights of one layer of the model, `into`, or of all of it (NULL), from a file that has them under another
+ * name: `from`, or NULL for the one that fits. What else is in the file does not matter. */
+bool nn_checkpoint_fill(const nn_program *p, const Checkpoint *c, const char *into, const char *from, void *ctx, Fault *f);
+
 /* Notes, and a fault where they are missing or no number. */
 bool nn_checkpoint_number(const Checkpoint *c, const char *key, double *number, Fault *f);
 bool nn_checkpoint_count(const Checkpoint *c, const char *key, int64_t *count, Fault *f);

@@ -12,6 +12,9 @@ static const struct { const char *name; size_t offset; } counts[] = {
     {"step", offsetof(Clock, step)},
     {"steps", offsetof(Clock, steps)},
     {"rows", offsetof(Clock, rows)},
+    {"phase", offsetof(Clock, phase)},
+    {"first_epoch", offsetof(Clock, first_epoch)},
+    {"first_step", offsetof(Clock, first_step)},
     {"finished", offsetof(Clock, finished)},
     {"validating", offsetof(Clock, validating)},
     {"target", offsetof(Clock, target)},
@@ -20,6 +23,7 @@ static const struct { const char *name; size_t offset; } counts[] = {
     {"best_restart", offsetof(Clock, best_restart)},
 }, numbers[] = {
     {"seconds", offsetof(Clock, seconds)},
+    {"first_second", offsetof(Clock, first_second)},
     {"trained_seconds", offsetof(Clock, trained_seconds)},
     {"trained_samples", offsetof(Clock, trained_samples)},
     {"epoch_seconds", offsetof(Clock, epoch_seconds)},
@@ -90,17 +94,32 @@ bool nn_clock_read(const nn_program *p, const Settings *s, const Checkpoint *fro
     return true;
 }
 
-void nn_clock_restart(Clock *c, int64_t restart)
+static void begin_phase(Clock *c, int64_t phase)
 {
-    c->restart = restart;
-    c->epoch = c->step = c->steps = 0;
-    c->finished = c->validating = c->target = 0;
-    c->epoch_seconds = c->train_seconds = c->waiting_seconds = 0;
+    c->phase = phase;
+    c->first_epoch = c->epoch;
+    c->first_step = c->steps;
+    c->first_second = c->seconds;
+    c->target = 0;
     c->valid_loss = (double)INFINITY;
     for (int i = 0; i < NN_MAX_STOPS; i++) {
         c->stop_best[i] = (double)NAN;
-        c->stop_epoch[i] = 0;
+        c->stop_epoch[i] = c->epoch;
     }
+}
+
+void nn_clock_phase(Clock *c) { begin_phase(c, c->phase + 1); }
+
+void nn_clock_restart(Clock *c, int64_t restart)
+{
+    double before = restart > 0 ? c->first_second : 0; /* a limit of time is for all restarts together */
+
+    c->restart = restart;
+    c->epoch = c->step = c->steps = 0;
+    c->finished = c->validating = 0;
+    c->epoch_seconds = c->train_seconds = c->waiting_seconds = 0;
+    begin_phase(c, 0);
+    c->first_second = before;
 }
 
 bool nn_monitor_better(const Monitor *m, double value, double than)
@@ -167,10 +186,10 @@ const char *nn_clock_over(const Clock *c, const Settings *s)
     for (int i = 0; i < s->nstops; i++) {
         if (s->stops[i].kind == STOP_PATIENCE && (double)(c->epoch - c->stop_epoch[i]) >= s->stops[i].number)
             return "it no longer improves";
-        if (s->stops[i].kind == STOP_SECONDS && c->seconds >= s->stops[i].number)
+        if (s->stops[i].kind == STOP_SECONDS && c->seconds - c->first_second >= s->stops[i].number)
             return "its time is over";
     }
-    if (s->steps > 0 ? c->steps >= s->steps : c->epoch >= s->epochs)
+    if (s->steps > 0 ? c->steps - c->first_step >= s->steps : c->epoch - c->first_epoch >= s->epochs)
         return "";
     return NULL;
 }

@@ -465,8 +465,8 @@ bool nn_check_gradients(Trainer *t, Fault *f)
     bool fine = c != NULL;
 
     if (fine) {
-        c->t = t;
-        fine = prepare(c, f) && probe_all(c, f);
+        c->t = t; /* with phases, of the last: it leaves the least frozen, as a rule */
+        fine = nn_trainer_phase(t, t->p->nphases > 0 ? t->p->nphases - 1 : 0, f) && prepare(c, f) && probe_all(c, f);
     }
     if (fine) {
         find_kinds(c);

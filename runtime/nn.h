@@ -105,6 +105,14 @@ enum {
     NN_SCALARS
 };
 
+/* A part of the training: what is learnt, and how, may change from one to the next. */
+typedef struct nn_phase {
+    const char *name;
+    int (*step)(void *ctx, const void *const *fields, int n);
+    int ntrain;
+    const nn_setting *train;
+} nn_phase;
+
 /* Fields are passed as one pointer each, in the order of `fields`: samples x shape, row-major, floats or int32_t.
  * n is at most `batch`. Every function returns NN_OK or an error above. */
 typedef struct nn_program {
@@ -132,6 +140,8 @@ typedef struct nn_program {
     int (*prepare)(const void *ctx, void *scratch, const void *const *fields, int n, float *const *outputs);
     const char *plan; /* the memory plan, as --emit=plan prints it */
     const char *data_name; /* of the data section, "digits"; NULL: none */
+    int nphases; /* 0: the training has one part only; else step and train are those of the first phase */
+    const nn_phase *phases;
 } nn_program;
 
 /* Settings of the train section that the trainer carries out itself; a condition arrives as a call:

@@ -104,7 +104,7 @@ static bool update(Training *r, Fault *f)
         done += count;
         t->scalars[NN_COUNT] = count;
         t->scalars[NN_LAST] = done == n;
-        t->scalars[NN_STEPS] = (double)r->clock.steps;
+        t->scalars[NN_STEPS] = (double)(r->clock.steps - r->clock.first_step);
         status = t->p->step(t->ctx, (const void *const *)r->fields, count);
         if (status == NN_ENOTFINITE)
             return fail_not_finite(r, count, f);
@@ -135,14 +135,21 @@ static double samples_per_second(const Training *r)
     return seconds > 0 ? (n < all ? n : all) / seconds : 0;
 }
 
+/* The epoch that this phase ends with, unless a condition stops it before. */
+static int64_t last_epoch(const Training *r)
+{
+    return r->clock.first_epoch + (r->total_steps + r->steps_per_epoch - 1) / r->steps_per_epoch;
+}
+
 static void put_where(const Training *r, Text *t)
 {
     const Settings *s = &r->t->settings;
 
     if (s->restarts > 1)
         nn_text_print(t, "restart %lld/%d  ", (long long)r->clock.restart + 1, s->restarts);
-    nn_text_print(t, "epoch %lld/%lld", (long long)r->clock.epoch + 1,
-                  (long long)((r->total_steps + r->steps_per_epoch - 1) / r->steps_per_epoch));
+    if (r->t->p->nphases > 0)
+        nn_text_print(t, "%s  ", r->t->p->phases[r->clock.phase].name);
+    nn_text_print(t, "epoch %lld/%lld", (long long)r->clock.epoch + 1, (long long)last_epoch(r));
 }
 
 static void show_move(Training *r)
@@ -157,7 +164,7 @@ static void show_move(Training *r)
     snprintf(figures, sizeof figures, "loss %.4g  %.0f samples/s", *nn_trainer_metric(r->t, 0),
              each > 0 ? (double)r->update_samples / each : 0);
     nn_display_move(&r->t->display, nn_text(&r->line), (double)r->clock.step, (double)r->steps_per_epoch, figures,
-                    each * (double)(r->total_steps - r->clock.steps));
+                    each * (double)(r->total_steps - (r->clock.steps - r->clock.first_step)));
 }
 
 static void put_metrics(const Training *r, const double *values, Text *t)
@@ -172,8 +179,7 @@ static void put_metrics(const Training *r, const double *values, Text *t)
 /* Of thousands of epochs a hundred lines are enough: the log has them all. */
 static bool is_shown(const Training *r)
 {
-    int64_t epochs = (r->total_steps + r->steps_per_epoch - 1) / r->steps_per_epoch;
-    int64_t every = epochs > 100 ? (epochs + 99) / 100 : 1;
+    int64_t epochs = last_epoch(r), every = epochs > 100 ? (epochs + 99) / 100 : 1;
 
     return (r->clock.epoch + 1) % every == 0 || r->clock.epoch == 0 || r->clock.epoch + 1 == epochs;
 }
@@ -219,7 +225,7 @@ static bool open_log(Training *r, Fault *f)
     Text header = {0};
     bool fine;
 
-    nn_text_print(&header, "%sepoch", t->settings.restarts > 1 ? "restart," : "");
+    nn_text_print(&header, "%s%sepoch", t->settings.restarts > 1 ? "restart," : "", t->p->nphases > 0 ? "phase," : "");
     put_names(t->p, "train", &header);
     if (t->samples.split.n[SPLIT_VALID] > 0)
         put_names(t->p, "valid", &header);
@@ -246,6 +252,8 @@ static bool log_epoch(Training *r, const double *valid, Fault *f)
     row->n = 0;
     if (r->t->settings.restarts > 1)
         nn_text_print(row, "%lld,", (long long)r->clock.restart + 1);
+    if (r->t->p->nphases > 0)
+        nn_text_print(row, "%s,", r->t->p->phases[r->clock.phase].name);
     nn_text_print(row, "%lld", (long long)r->clock.epoch + 1);
     put_values(r->t->p, r->clock.train, row);
     if (valid != NULL)
@@ -305,10 +313,10 @@ static bool train_epoch(Training *r, Fault *f)
 {
     Trainer *t = r->t;
     Seen seen = {t->settings.seed + (uint64_t)r->clock.restart, r->clock.epoch};
-    int64_t limit = t->settings.steps > 0 ? t->settings.steps : INT64_MAX;
+    int64_t limit = t->settings.steps > 0 ? r->clock.first_step + t->settings.steps : INT64_MAX;
     int status;
 
-    t->scalars[NN_EPOCH] = (double)(r->clock.epoch + 1);
+    t->scalars[NN_EPOCH] = (double)(r->clock.epoch - r->clock.first_epoch + 1);
     t->scalars[NN_VALID_LOSS] = r->clock.valid_loss;
     nn_ahead_stop(&r->ahead);
     nn_samples_shuffle(&t->samples, seen.seed, seen.epoch);
@@ -375,31 +383,14 @@ static bool load_start(Trainer *t, Fault *f)
 static void set_scalars(Training *r)
 {
     Trainer *t = r->t;
+    const nn_setting *lr = t->p->nphases > 0 ? nn_setting_find(t->p->train, t->p->ntrain, "lr") : NULL;
 
+    if (lr != NULL && lr->value.kind == NN_NUMBER)
+        t->scalars[NN_BASE_LR] = lr->value.number;
     if (t->settings.lr_given)
         t->scalars[NN_BASE_LR] = t->settings.lr;
     t->scalars[NN_STEPS_PER_EPOCH] = (double)r->steps_per_epoch;
     t->scalars[NN_TOTAL_STEPS] = (double)r->total_steps;
-}
-
-static bool start_restart(Training *r, int64_t restart, Fault *f)
-{
-    nn_clock_restart(&r->clock, restart);
-    if (!nn_trainer_init(r->t, r->t->settings.seed + (uint64_t)restart, f) || !load_start(r->t, f))
-        return false;
-    set_scalars(r);
-    return true;
-}
-
-static bool run_restart(Training *r, Fault *f)
-{
-    while (nn_clock_over(&r->clock, &r->t->settings) == NULL) {
-        if (!run_epoch(r, f) || !nn_saver_save(&r->saver, r->t, &r->clock, false, f))
-            return false;
-        if (signalled != 0)
-            return stop_here(r, f);
-    }
-    return true;
 }
 
 static bool count_steps(Training *r, Fault *f)
@@ -419,11 +410,51 @@ static bool count_steps(Training *r, Fault *f)
     return true;
 }
 
+/* Step and settings of the phase that the clock says. */
+static bool set_phase(Training *r, Fault *f)
+{
+    return nn_trainer_phase(r->t, r->clock.phase, f) && count_steps(r, f);
+}
+
+static bool start_restart(Training *r, int64_t restart, Fault *f)
+{
+    nn_clock_restart(&r->clock, restart);
+    if (!set_phase(r, f) || !nn_trainer_init(r->t, r->t->settings.seed + (uint64_t)restart, f) ||
+        !nn_trainer_load_init(r->t, f) || !load_start(r->t, f))
+        return false;
+    set_scalars(r);
+    return true;
+}
+
+static bool run_phase(Training *r, Fault *f)
+{
+    while (nn_clock_over(&r->clock, &r->t->settings) == NULL) {
+        if (!run_epoch(r, f) || !nn_saver_save(&r->saver, r->t, &r->clock, false, f))
+            return false;
+        if (signalled != 0)
+            return stop_here(r, f);
+    }
+    return true;
+}
+
+static bool run_restart(Training *r, Fault *f)
+{
+    while (run_phase(r, f)) {
+        if (r->clock.phase + 1 >= r->t->p->nphases)
+            return true;
+        nn_clock_phase(&r->clock);
+        if (!set_phase(r, f))
+            return false;
+        set_scalars(r);
+    }
+    return false;
+}
+
 static bool begin(Training *r, Fault *f)
 {
     Trainer *t = r->t;
 
-    if (!nn_trainer_open_data(t, f) || !count_steps(r, f) || !start_restart(r, 0, f) ||
+    if (!nn_trainer_open_data(t, f) || !start_restart(r, 0, f) ||
         !nn_run_create(t->p, t->options.run, &t->run, f) || !nn_config_write(t, f))
         return false;
     return nn_saver_start(&r->saver, t, f) && nn_saver_save(&r->saver, t, &r->clock, true, f);
@@ -439,6 +470,7 @@ static bool begin_again(Training *r, Fault *f)
         return false;
     nn_run_path(&t->run, "last.safetensors", t->path);
     if (!nn_checkpoint_open(t->path, &t->checkpoint, f) || !nn_trainer_recall(t, &t->checkpoint, f) ||
+        !nn_checkpoint_count(&t->checkpoint, "phase", &r->clock.phase, f) || !nn_trainer_phase(t, r->clock.phase, f) ||
         !nn_clock_read(t->p, &t->settings, &t->checkpoint, &r->clock, f) || !nn_trainer_open_data(t, f) ||
         !count_steps(r, f) || !nn_trainer_init(t, t->settings.seed + (uint64_t)r->clock.restart, f) ||
         !nn_checkpoint_load(t->p, &t->checkpoint,

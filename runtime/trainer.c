@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* OpenMP's, where the model was linked with it. */
 extern void omp_set_num_threads(int n) __attribute__((weak));
@@ -76,6 +77,21 @@ void nn_trainer_end(Trainer *t)
     free(t->sources);
     free(t->scratch);
     free(t->ctx);
+}
+
+bool nn_trainer_phase(Trainer *t, int64_t phase, Fault *f)
+{
+    const nn_phase *now;
+
+    if (phase < 0 || phase >= t->p->nphases)
+        return phase == 0 || nn_fail(f, EXIT_FILE, "%s has no phase %lld", t->p->source, (long long)phase + 1);
+    now = &t->p->phases[phase];
+    t->now = *t->p;
+    t->now.step = now->step;
+    t->now.ntrain = now->ntrain;
+    t->now.train = now->train;
+    t->p = &t->now;
+    return nn_settings_resolve(t->p, &t->options, &t->settings, f);
 }
 
 bool nn_trainer_classes(Trainer *t, const char ***names, int *n, Fault *f)
@@ -257,6 +273,40 @@ bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f)
 }
 
 /* --- trained weights --- */
+
+/* The name of a setting of load(...), or NULL. */
+static const char *load_part(const nn_value *load, const char *name)
+{
+    for (int i = 1; i < load->n; i++)
+        if (load->names != NULL && load->names[i] != NULL && strcmp(load->names[i], name) == 0)
+            return load->parts[i].text;
+    return NULL;
+}
+
+bool nn_trainer_load_init(Trainer *t, Fault *f)
+{
+    const nn_setting *s = nn_setting_find(t->p->train, t->p->ntrain, "init");
+    char path[NN_FILE_PATH];
+    const char *file;
+    Checkpoint c;
+    Fault why = {0};
+    bool fine;
+
+    if (s == NULL)
+        return true;
+    if (s->value.kind != NN_CALL || s->value.n < 1 || s->value.parts[0].text == NULL)
+        return nn_fail(f, EXIT_USAGE, "%s:%d: expected init = load(\"file.safetensors\")", t->p->source, s->line);
+    file = s->value.parts[0].text;
+    snprintf(path, sizeof path, "%.500s/%.500s", t->p->directory != NULL ? t->p->directory : ".", file);
+    if (file[0] == '/' || access(path, R_OK) != 0)
+        snprintf(path, sizeof path, "%.1000s", file);
+    fine = nn_checkpoint_open(path, &c, &why);
+    if (fine) {
+        fine = nn_checkpoint_fill(t->p, &c, load_part(&s->value, "into"), load_part(&s->value, "from"), t->ctx, &why);
+        nn_checkpoint_close(&c);
+    }
+    return fine || nn_fail(f, why.status, "%s:%d: %s", t->p->source, s->line, why.text);
+}
 
 bool nn_trainer_recall(Trainer *t, const Checkpoint *c, Fault *f)
 {

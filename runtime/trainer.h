@@ -11,7 +11,8 @@
 #include "settings.h"
 
 typedef struct Trainer {
-    const nn_program *p;
+    const nn_program *p; /* in a phase of the training &now */
+    nn_program now;
     Options options;
     Settings settings;
     Samples samples;
@@ -34,11 +35,17 @@ typedef struct Trainer {
 bool nn_trainer_start(Trainer *t, Fault *f);
 void nn_trainer_end(Trainer *t);
 
+/* From here on the step and the settings are those of this phase. The first phase needs no call. */
+bool nn_trainer_phase(Trainer *t, int64_t phase, Fault *f);
+
 /* Opens the data, as the options and settings say; its classes are numbered as those of the loaded checkpoint. */
 bool nn_trainer_open_data(Trainer *t, Fault *f);
 
 /* init, and the measured states from the training split (counted once, then remembered). */
 bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f);
+
+/* `init = load("file", into = layer)`: first values from a file. */
+bool nn_trainer_load_init(Trainer *t, Fault *f);
 
 /* Loads trained weights for eval, predict and export: --weights, else the best of the run. The options that the
  * training was given become those of this session, where the command line says nothing else. */

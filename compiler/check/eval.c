@@ -218,12 +218,64 @@ static Val eval_list(Checker *c, Frame *f, const Node *n)
 }
 
 /* token.weight, x.channels, photos.classes */
+/* The model that a name means, or NULL. */
+static const Def *named_model(Checker *c, Frame *f, const Node *n)
+{
+    Def **defs;
+
+    if (n->kind != NODE_NAME || frame_find(f, n->text) || !defs_find(c, NULL, n->text, &defs))
+        return NULL;
+    return defs[0]->node->flag == DEFINE_MODEL ? defs[0] : NULL;
+}
+
+static bool mentions_inputs(const Def *model, const Node *n)
+{
+    const Node *ports = def_part(model, NODE_PORTS, 0);
+
+    for (int i = 0; ports && i < ports->n; i++)
+        if (node_mentions(n, ports->child[i]->text))
+            return true;
+    return false;
+}
+
+/* MobileNet.features: a layer that the body of another model names, to be part of this one, with weights of its own. */
+static Val model_member(Checker *c, Frame *f, const Def *model, const Node *n)
+{
+    const Node *body = def_body(model);
+    Frame *m = frame_new(c, f, NULL);
+
+    if (!bind_settings(c, f, m, model, 0, NULL, n))
+        return val_error();
+    for (int i = 0; body->kind == NODE_BLOCK && i < body->n; i++) {
+        const Node *s = body->child[i], *to = s->kind == NODE_ASSIGN ? s->child[0] : NULL, *from = to ? s->child[1] : NULL;
+        if (!to || to->n != 1 || from->n != 1 || to->child[0]->kind != NODE_NAME)
+            continue;
+        bool mine = strcmp(to->child[0]->text, n->text) == 0;
+        if (mentions_inputs(model, from->child[0])) {
+            if (!mine)
+                continue;
+            error_in(c, f, n->span, "'%s' of %s is no layer: it begins with the model's input", n->text, model->name);
+            note_at(to->child[0]->span, "here");
+            return val_error();
+        }
+        Val v = eval(c, m, from->child[0]);
+        if (mine)
+            return v;
+        frame_bind(c, m, to->child[0]->text, v, to->child[0]->span);
+    }
+    error_in(c, f, n->span, "the model %s names no layer '%s'", model->name, n->text);
+    return val_error();
+}
+
 static Val eval_member(Checker *c, Frame *f, const Node *n)
 {
     static const struct { const char *name; int axis, rank; } axes[] = {
         {"channels", 0, 1}, {"height", 1, 3}, {"width", 2, 3}, {"length", 1, 2}, {"features", 0, 1}};
-    Val v = eval(c, f, n->child[0]);
+    const Def *model = named_model(c, f, n->child[0]);
 
+    if (model)
+        return model_member(c, f, model, n);
+    Val v = eval(c, f, n->child[0]);
     if (v.kind == VAL_ERROR)
         return v;
     if (v.kind == VAL_LAYER && v.layer->bound) {

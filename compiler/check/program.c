@@ -158,11 +158,11 @@ static Results run_model(Checker *c, Build *b)
     Frame *f = frame_new(c, NULL, NULL);
     Results r = {.ok = true};
     Val in[MAX_BOX];
-    int n = ports ? ports->n : 0;
+    int n = ports && ports->n <= MAX_BOX ? ports->n : 0;
 
     f->def = b->model;
     if (!n) {
-        error_at(b->model->node->span, "a model says what it takes: model %s of x[4]", b->model->name);
+        error_at(b->model->node->name, "a model says what it takes, up to %d inputs: model %s of x[4]", MAX_BOX, b->model->name);
         r.ok = false;
         return r;
     }
@@ -291,7 +291,7 @@ static Tensor *build_loss(Checker *c, Build *b, const Results *r)
 
     b->scope = train_scope(c, r);
     if (!setting) {
-        error_at(b->train->span, "train needs a loss, as in loss = cross_entropy");
+        error_at(b->train->name, "train needs a loss, as in loss = cross_entropy");
         return NULL;
     }
     Val v = train_value(c, b->scope, setting->child[0], "losses", "loss.each");
@@ -408,6 +408,8 @@ static void find_twice(Checker *c, Build *b)
 /* What the train section says, where the model does not get so far: its names and their settings at least. */
 static void check_train_names(Checker *c, const Node *train)
 {
+    if (!train_setting(train, "optimizer"))
+        error_at(train->name, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
     for (size_t i = 0; i < sizeof train_spaces / sizeof *train_spaces; i++) {
         const Node *s = train_setting(train, train_spaces[i].key);
         c->space = train_spaces[i].space;
@@ -417,29 +419,61 @@ static void check_train_names(Checker *c, const Node *train)
     }
 }
 
-static void build_training(Checker *c, Build *b)
+/* The graph of one step, and the settings of its phase for the trainer; false after an error. */
+static bool build_step(Checker *c, Build *b, const Node *train, int phase, const char *name)
 {
     Program *p = c->program;
+    Build step = {.model = b->model, .train = train};
+    SettingList settings = {0};
     int errors = error_count();
 
-    c->first = true;
-    p->step = open_graph(c, "step", true);
+    phase_freeze(c, train);
+    export_train(c, frame_new(c, NULL, NULL), train, &settings);
+    Graph *g = open_graph(c, phase ? arena_print(c->arena, "step_%s", name) : "step", true);
     Results r = run_model(c, b);
-    Tensor *loss = r.ok && error_count() == errors ? build_loss(c, b, &r) : NULL;
+    Tensor *loss = r.ok && error_count() == errors ? build_loss(c, &step, &r) : NULL;
     if (!loss) {
-        check_train_names(c, b->train);
-        return;
+        check_train_names(c, train);
+        return false;
     }
-    if (r.n == 1) {
+    if (r.n == 1 && !phase) {
         b->last = made_last(c, r.value[0].tensor);
         b->result = r.name[0];
     }
-    build_update(c, b->scope, b->train, loss);
+    check_frozen(c, train);
+    for (int i = 0; i < p->kept.n; i++)
+        p->kept.at[i].frozen = is_frozen(c, p->kept.at[i].name) && (!phase || p->kept.at[i].frozen);
+    build_update(c, step.scope, train, loss, phase ? arena_print(c->arena, "optimizer.%s/", name) : "optimizer.", &settings);
+    c->frozen.n = 0;
+    if (name) {
+        TrainPhase made = {.name = name, .step = g, .train = settings};
+        PUSH(c->arena, p->phases, made);
+    }
+    if (!phase) {
+        p->step = g;
+        p->train = settings;
+    }
+    return error_count() == errors;
+}
+
+static void build_training(Checker *c, Build *b)
+{
+    Program *p = c->program;
+    const Node *phases[MAX_PHASES];
+    const char *names[MAX_PHASES];
+    int n = train_phases(c, b->train, phases, names);
+    bool good = true;
+
+    for (int i = 0; i < n && good; i++) {
+        c->first = i == 0;
+        good = build_step(c, b, phases[i], i, names[i]);
+    }
     c->first = false;
-    if (error_count())
+    if (!good)
         return;
+    check_init(c, b->train);
     p->eval = open_graph(c, "eval", false);
-    r = run_model(c, b);
+    Results r = run_model(c, b);
     if (r.ok)
         build_loss(c, b, &r);
     p->report = open_graph(c, "report", false);
@@ -494,7 +528,7 @@ void build_program(Checker *c)
     c->graph = p->init;
     bool good = open_data(c, &b, top) && b.model;
     if (b.train)
-        export_train(c, top, b.train);
+        check_train(c, b.train->child[1]);
     if (good) {
         b.model->used = true;
         p->name = b.model->name;

@@ -162,30 +162,50 @@ void export_data(Checker *c, Frame *f)
     }
 }
 
-void export_train(Checker *c, Frame *f, const Node *train)
+/* Settings of the train section; the first few are the compiler's alone and reach the trainer as text. */
+static const char *const train_keys[] = {"loss", "optimizer", "schedule", "metrics", "clip", "penalty", "predict", "freeze", "batch",
+                                         "accumulate", "epochs", "steps", "seed", "threads", "stop", "checkpoint", "restarts",
+                                         "init", "name"};
+enum { TRAIN_KEYS = sizeof train_keys / sizeof *train_keys, TEXT_KEYS = 8 };
+
+static int train_key(const char *name)
 {
-    static const char *const keys[] = {"loss", "optimizer", "schedule", "metrics", "clip", "penalty", "predict", "batch", "accumulate", "epochs",
-                                       "steps", "seed", "threads", "stop", "checkpoint", "restarts", "name"};
+    int k = 0;
+
+    while (k < TRAIN_KEYS && strcmp(train_keys[k], name) != 0)
+        k++;
+    return k;
+}
+
+void check_train(Checker *c, const Node *settings)
+{
+    for (int i = 0; i < settings->n; i++) {
+        const Node *n = settings->child[i];
+        if (n->kind == NODE_GROUP && train_key(n->text) == TRAIN_KEYS) {
+            check_train(c, n->child[0]);
+        } else if (n->kind != NODE_SETTING || train_key(n->text) == TRAIN_KEYS) {
+            error_at(n->name, "train has no setting '%s'", n->text);
+            if (!suggest_among(c, "train", n->text, TRAIN_KEYS, train_keys))
+                help("its settings are %s", names_text(c->arena, TRAIN_KEYS, train_keys));
+        }
+        for (int j = 0; j < i; j++)
+            if (n->kind == NODE_SETTING && strcmp(settings->child[j]->text, n->text) == 0) {
+                error_at(n->name, "'%s' is set twice", n->text);
+                note_at(settings->child[j]->name, "first here");
+            }
+    }
+}
+
+void export_train(Checker *c, Frame *f, const Node *train, SettingList *out)
+{
     const Node *settings = train->child[1];
 
     for (int i = 0; i < settings->n; i++) {
         const Node *n = settings->child[i];
-        size_t k = 0;
-        while (k < sizeof keys / sizeof *keys && strcmp(keys[k], n->text) != 0)
-            k++;
-        if (k == sizeof keys / sizeof *keys || n->kind != NODE_SETTING) {
-            error_at(n->name, "train has no setting '%s'", n->text);
-            int nkeys = sizeof keys / sizeof *keys;
-            if (!suggest_among(c, "train", n->text, nkeys, keys))
-                help("its settings are %s", names_text(c->arena, nkeys, keys));
+        int key = train_key(n->text);
+        if (n->kind != NODE_SETTING || key == TRAIN_KEYS)
             continue;
-        }
-        for (int j = 0; j < i; j++)
-            if (strcmp(settings->child[j]->text, n->text) == 0) {
-                error_at(n->name, "'%s' is set twice", n->text);
-                note_at(settings->child[j]->name, "first here");
-            }
-        Setting out = exported(c, f, n, k > 6);
-        PUSH(c->arena, c->program->train, out);
+        Setting s = exported(c, f, n, key >= TEXT_KEYS);
+        PUSH(c->arena, *out, s);
     }
 }

@@ -8,6 +8,8 @@ typedef struct Update {
     int n;
     Tensor **param, **grad;
     int64_t accumulate;
+    const char *prefix;    /* of the names of what the optimizer keeps */
+    SettingList *settings; /* of this phase, for the trainer */
 } Update;
 
 static Expr *op2(Checker *c, const char *op, Expr *x, Expr *y) { return expr_op(c->arena, op, x, y, NULL); }
@@ -30,7 +32,7 @@ static void find_params(Update *u)
     u->param = NEW_ARRAY(c->arena, Tensor *, g->tensors.n);
     u->grad = NEW_ARRAY(c->arena, Tensor *, g->tensors.n);
     for (int i = 0; i < g->tensors.n; i++)
-        if (g->tensors.at[i]->role == ROLE_PARAM)
+        if (g->tensors.at[i]->role == ROLE_PARAM && !is_frozen(c, g->tensors.at[i]->name))
             u->param[u->n++] = g->tensors.at[i];
 }
 
@@ -81,7 +83,7 @@ static void accumulate(Update *u)
     for (int i = 0; i < u->n; i++) {
         Tensor *g = u->grad[i];
         Elem el = {0};
-        const char *name = arena_print(c->arena, "optimizer.%s.accumulated", u->param[i]->name);
+        const char *name = arena_print(c->arena, "%s%s.accumulated", u->prefix, u->param[i]->name);
         if (!g)
             continue;
         bool fresh = !kept_find(c->program, name);
@@ -219,7 +221,7 @@ static Expr *part_rate(Update *u, const Part *p, Expr *base, Expr *t, const Node
             error_at(at->span, "a schedule takes two inputs, the rate and the progress: '%s' does not", def->name);
         return NULL;
     }
-    f->path = frame_instance(c, u->scope, arena_print(c->arena, "optimizer.schedule.%s", def->name));
+    f->path = frame_instance(c, u->scope, arena_print(c->arena, "%sschedule.%s", u->prefix, def->name));
     f->def = def;
     f->call = at;
     if (!bind_settings(c, u->scope, f, def, p->layer->nargs, p->layer->args, at))
@@ -271,10 +273,10 @@ static void export_rate(Update *u, Frame *body)
         return;
     s.value = (Value){.kind = VALUE_NUMBER, .number = b->val.number};
     s.text = number_text(c->arena, b->val.number);
-    for (int i = 0; i < c->program->train.n; i++)
-        if (strcmp(c->program->train.at[i].name, "lr") == 0)
+    for (int i = 0; i < u->settings->n; i++)
+        if (strcmp(u->settings->at[i].name, "lr") == 0)
             return;
-    PUSH(c->arena, c->program->train, s);
+    PUSH(c->arena, *u->settings, s);
 }
 
 /* With accumulated gradients only the last part of a step changes anything. */
@@ -309,7 +311,7 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
             error_at(at->span, "an optimizer takes two inputs, a weight and its gradient: '%s' does not", def->name);
         return false;
     }
-    f->path = arena_print(c->arena, "optimizer.%s", w->name);
+    f->path = arena_print(c->arena, "%s%s", u->prefix, w->name);
     f->def = def;
     f->call = at;
     if (!bind_settings(c, u->scope, f, def, l->nargs, l->args, at))
@@ -332,30 +334,25 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
     return true;
 }
 
-void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss)
+void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const char *prefix, SettingList *settings)
 {
-    Update u = {.c = c, .scope = f, .train = train, .accumulate = 1};
+    Update u = {.c = c, .scope = f, .train = train, .accumulate = 1, .prefix = prefix, .settings = settings};
     const Node *s = train_setting(train, "optimizer"), *parts = train_setting(train, "accumulate");
 
-    if (parts && !want_size(c, f, parts->child[0], eval(c, f, parts->child[0]), &u.accumulate))
-        return;
-    if (!s) {
-        error_at(train->span, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
-        return;
-    }
+    bool good = !parts || want_size(c, f, parts->child[0], eval(c, f, parts->child[0]), &u.accumulate);
+
+    if (!s)
+        error_at(train->name, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
+    const LayerVal *l = s ? named(&u, s->child[0], "optimizers", "an optimizer such as adam") : NULL;
     find_params(&u);
     loss = with_penalty(&u, loss);
     graph_gradient(c->graph, loss, u.n, u.param, u.grad);
     if (u.accumulate > 1)
         accumulate(&u);
-    if (!clip(&u))
-        return;
-    const LayerVal *l = named(&u, s->child[0], "optimizers", "an optimizer such as adam");
-    if (!l)
-        return;
+    good &= clip(&u);
     int first = c->graph->equations.n;
     Tensor *lr = learning_rate(&u);
-    if (!lr)
+    if (!lr || !l || !good)
         return;
     lr->wanted = true;
     for (int i = 0; i < u.n; i++)

@@ -174,6 +174,7 @@ typedef struct Checker {
     Program *program;
     Graph *graph;   /* the one being filled */
     bool training;
+    LIST(const char *) frozen; /* layers that this phase of the training leaves as they are */
     bool first;     /* first run of the model: parameters are made, drawn and counted, warnings are given */
     bool report;    /* batch sums are read from the metric states, not computed */
     const char *metric; /* name of the metric being lowered: batch sums go to states; or NULL */
@@ -296,6 +297,15 @@ Val eval_for(Checker *c, Frame *f, const Node *n);
 Val repeat(Checker *c, Frame *f, const Node *n, Val layer, const Node *count, Val times); /* f * n */
 bool is_layer(Val v); /* or a fork of layers */
 
+/* --- phase.c --- */
+/* The train section as it holds in each of its phases, at most MAX_PHASES, and their names; a training without groups
+ * is one phase without a name. */
+int train_phases(Checker *c, const Node *train, const Node **phases, const char **names);
+void phase_freeze(Checker *c, const Node *train); /* what is frozen from here on */
+bool is_frozen(const Checker *c, const char *name);
+void check_frozen(Checker *c, const Node *train); /* after the model was run: there are such layers */
+void check_init(Checker *c, const Node *train);
+
 /* --- apply.c --- */
 /* What the loss shows of an output, or NULL. */
 Tensor *predicted_of(const Checker *c, const Tensor *output);
@@ -414,12 +424,14 @@ int csv_columns(Checker *c, const Node *call, const char ***names);
 /* --- setting.c: data and train sections for the trainer --- */
 Value setting_value(Checker *c, Frame *f, const Node *n);
 void export_data(Checker *c, Frame *f);
-void export_train(Checker *c, Frame *f, const Node *train);
+void check_train(Checker *c, const Node *settings); /* are its keys known? */
+void export_train(Checker *c, Frame *f, const Node *train, SettingList *out);
 const Node *train_setting(const Node *train, const char *key);
 
 /* --- program.c, update.c --- */
 void build_program(Checker *c);
 /* Gradients, penalties, clipping, schedule and optimizer: everything after the loss. */
-void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss);
+/* `prefix` begins the names of what the optimizer keeps: "optimizer."; the rate goes to `settings`. */
+void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const char *prefix, SettingList *settings);
 
 #endif

@@ -138,6 +138,12 @@ static const Value *call_part(const Value *call, const char *name)
 }
 
 /* `lr` of the train section, or of its optimizer, by name or as its first argument; else 0.01. */
+/* "step", and "step_all" for the phase `all` where that is not the first. */
+const char *step_name(const Program *p, int phase)
+{
+    return phase ? arena_print(p->arena, "step_%s", p->phases.at[phase].name) : "step";
+}
+
 double base_rate(const Program *p)
 {
     for (int i = 0; i < p->train.n; i++)

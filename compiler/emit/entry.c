@@ -75,25 +75,26 @@ static void print_keep_rate(Text *t, const Program *p, const Plan *plan, GraphKi
     text_print(t, ";\n");
 }
 
-static void print_step(Text *t, const Program *p, const Plan *plan)
+static void print_step(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 {
     const char *prefix = emit_prefix(t->arena, p);
-    const Storage *loss = loops_storage(plan->work[GRAPH_STEP].loops, "loss");
+    const Storage *loss = loops_storage(plan->work[kind].loops, "loss");
+    const char *name = step_name(p, kind - GRAPH_STEP);
     const char *steps = scalar(t, p, "steps"), *total = scalar(t, p, "total"), *last = scalar(t, p, "last");
 
-    text_print(t, "int %s_step(void *ctx, const %s_batch *batch, int n)\n{\n    unsigned char *context = ctx;\n    double *scalars = ctx;\n\n"
+    text_print(t, "int %s_%s(void *ctx, const %s_batch *batch, int n)\n{\n    unsigned char *context = ctx;\n    double *scalars = ctx;\n\n"
                   "    if (!%s_aligned(ctx) || !batch || n < 1 || n > %s_BATCH)\n        return %s_EARGUMENT;\n",
-               prefix, prefix, prefix, up(t, p), up(t, p));
+               prefix, name, prefix, prefix, up(t, p), up(t, p));
     print_field_checks(t, p, "batch->", true);
     text_print(t,
                "    %s = n;\n    if (!(%s > 0)) { /* nobody splits this step over several calls */\n"
-               "        %s = n;\n        %s = 1;\n    }\n    %s++;\n    %s_run_step(context, batch, n);\n",
-               scalar(t, p, "count"), total, total, last, steps, prefix);
-    print_keep_rate(t, p, plan, GRAPH_STEP);
+               "        %s = n;\n        %s = 1;\n    }\n    %s++;\n    %s_run_%s(context, batch, n);\n",
+               scalar(t, p, "count"), total, total, last, steps, prefix, name);
+    print_keep_rate(t, p, plan, kind);
     text_print(t, "    bool learnt = ");
     if (loss) {
         text_print(t, "isfinite(*");
-        print_result(t, plan, GRAPH_STEP, p, loss, 0);
+        print_result(t, plan, kind, p, loss, 0);
         text_print(t, ");\n");
     } else
         text_print(t, "true;\n");
@@ -211,7 +212,9 @@ void print_entries(Text *t, const Program *p, const Plan *plan)
         print_init(t, p);
     if (p->step) {
         text_print(t, "double *%s_scalars(void *ctx)\n{\n    return ctx;\n}\n\n", prefix);
-        print_step(t, p, plan);
+        for (GraphKind k = GRAPH_STEP; k <= GRAPH_LAST_STEP; k++)
+            if (program_graph(p, k))
+                print_step(t, p, plan, k);
         if (p->eval)
             print_eval(t, p);
         print_reset(t, p, plan);

@@ -130,6 +130,10 @@ static void print_training(Text *t, const Program *p)
                " * weights and states as they were. The loss and the metrics of the samples are added up until reset. */\n"
                "int %s_step(void *ctx, const %s_batch *batch, int n);\ndouble *%s_scalars(void *ctx);\n",
                up, up, prefix, prefix, prefix);
+    for (int i = 1; i < p->phases.n; i++)
+        text_print(t, "/* A step of phase '%s', after those of '%s'. Before the first set STEPS to 0 and BASE_LR to its rate. */\n"
+                      "int %s_%s(void *ctx, const %s_batch *batch, int n);\n",
+                   p->phases.at[i].name, p->phases.at[i - 1].name, prefix, step_name(p, i), prefix);
     if (p->eval)
         text_print(t, "/* The same without learning. */\nint %s_eval(void *ctx, const %s_batch *batch, int n);\n", prefix, prefix);
     text_print(t, "\n/* Forget the sums of loss and metrics; make figures of them; the mean loss, and all figures, of the last report. */\n"

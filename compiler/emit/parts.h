@@ -27,6 +27,7 @@ int64_t *layer_operations(const Program *p);             /* of each, with those 
 /* The wanted tensors of prepare, as outputs. */
 const Output *prepared_outputs(const Program *p, int *n);
 const char *field_type(const Field *f); /* "float" or "int32_t" */
+const char *step_name(const Program *p, int phase);
 double base_rate(const Program *p);     /* the learning rate of the file */
 
 /* --- header.c: arguments that the declaration and the definition share --- */

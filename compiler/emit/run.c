@@ -28,11 +28,12 @@ bool run_in_parallel(const Plan *plan)
     return false;
 }
 
-static const char *kind_name(GraphKind kind)
+static const char *kind_name(const Program *p, GraphKind kind)
 {
-    static const char *const names[GRAPHS] = {"init", "step", "eval", "report", "predict", "prepare"};
+    static const char *const names[GRAPHS] = {[GRAPH_INIT] = "init",     [GRAPH_STEP] = "step",       [GRAPH_EVAL] = "eval",
+                                              [GRAPH_REPORT] = "report", [GRAPH_PREDICT] = "predict", [GRAPH_PREPARE] = "prepare"};
 
-    return names[kind];
+    return names[kind] ? names[kind] : step_name(p, kind - GRAPH_STEP);
 }
 
 /* --- names --- */
@@ -376,7 +377,7 @@ static void print_arguments(Text *t, const Runner *r, bool types)
         else
             for (int i = 0; i < n; i++)
                 text_print(t, "%s%s", i ? ", " : "", output_names(p, n, o)[i]);
-    } else if (r->kind == GRAPH_STEP || r->kind == GRAPH_EVAL)
+    } else if (is_step(r->kind) || r->kind == GRAPH_EVAL)
         text_print(t, types ? "unsigned char *context, const %s_batch *batch, long n" : "context, batch, n", r->prefix);
     else
         text_print(t, types ? "unsigned char *context" : "context");
@@ -384,7 +385,7 @@ static void print_arguments(Text *t, const Runner *r, bool types)
 
 static void print_locals(Text *t, const Runner *r)
 {
-    bool n = r->kind == GRAPH_STEP || r->kind == GRAPH_EVAL || of_samples(r->kind);
+    bool n = is_step(r->kind) || r->kind == GRAPH_EVAL || of_samples(r->kind);
     bool some = needs_blocks(r->loops), takes_n = some;
 
     for (int i = 0; i < r->loops->kernels.n; i++)
@@ -432,12 +433,12 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
     r.names = storage_names(t->arena, &r);
     r.used = used_storages(t->arena, r.loops);
     r.parallel = r.loops->threads > 1;
-    if (kind == GRAPH_STEP)
+    if (is_step(kind))
         r.loss = loops_storage(r.loops, "loss");
 
     bool is_long = r.loops->kernels.n > LONG_LIST;
-    text_print(t, "/* %s: %d kernels in %d phases. */\n%s void %s_%s(", kind_name(kind), r.loops->kernels.n, r.loops->phases.n,
-               is_long ? "NN_LIST" : "static", r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(kind)) : arena_print(t->arena, "run_%s", kind_name(kind)));
+    text_print(t, "/* %s: %d kernels in %d phases. */\n%s void %s_%s(", kind_name(p, kind), r.loops->kernels.n, r.loops->phases.n,
+               is_long ? "NN_LIST" : "static", r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(p, kind)) : arena_print(t->arena, "run_%s", kind_name(p, kind)));
     print_arguments(t, &r, true);
     text_print(t, r.parallel ? ", int thread, int threads)\n{\n" : ")\n{\n");
     print_locals(t, &r);
@@ -445,12 +446,12 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
     text_print(t, "}\n\n");
     if (!r.parallel)
         return;
-    text_print(t, "static void %s_run_%s(", r.prefix, kind_name(kind));
+    text_print(t, "static void %s_run_%s(", r.prefix, kind_name(p, kind));
     print_arguments(t, &r, true);
     text_print(t, ")\n{\n#ifdef _OPENMP\n#pragma omp parallel num_threads(%s_team(%d))\n    %s_%s_thread(", r.prefix, r.loops->threads,
-               r.prefix, kind_name(kind));
+               r.prefix, kind_name(p, kind));
     print_arguments(t, &r, false);
-    text_print(t, ", omp_get_thread_num(), omp_get_num_threads());\n#else\n    %s_%s_thread(", r.prefix, kind_name(kind));
+    text_print(t, ", omp_get_thread_num(), omp_get_num_threads());\n#else\n    %s_%s_thread(", r.prefix, kind_name(p, kind));
     print_arguments(t, &r, false);
     text_print(t, ", 0, 1);\n#endif\n}\n\n");
 }
@@ -471,7 +472,7 @@ void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, c
     else if (s->kind == STORAGE_SCALAR)
         base = 8 * scalar_position(s->name);
     else
-        bug("'%s' is no result of %s", s->name, kind_name(kind));
+        bug("'%s' is no result of %s", s->name, kind_name(p, kind));
     text_print(t, "((const %s *)(const void *)(context + %lld))", element_type(s),
                (long long)(base + (l->order == ORDER_DOUBLE ? 0 : 4 * at)));
 }

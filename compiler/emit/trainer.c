@@ -219,6 +219,20 @@ static void print_sample_call(Text *t, const Program *p, const char *verb, int o
     text_print(t, outputs ? ");\n}\n\n" : "results[0]);\n}\n\n");
 }
 
+static void print_phases(Text *t, const Program *p)
+{
+    if (p->phases.n == 0)
+        return;
+    text_print(t, "/* name, step, settings */\nstatic const nn_phase phases[] = {\n");
+    for (int i = 0; i < p->phases.n; i++) {
+        text_print(t, "    {");
+        c_string(t, p->phases.at[i].name);
+        text_print(t, ", run_%s, %d, %s},\n", step_name(p, i), p->phases.at[i].train.n,
+                   i ? arena_print(t->arena, "train_%d", i + 1) : "train");
+    }
+    text_print(t, "};\n\n");
+}
+
 static void print_counted(Text *t, const char *name, int n)
 {
     text_print(t, "    .n%s = %d,\n", name, n);
@@ -258,6 +272,7 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
     print_counted(t, "options", p->options.n);
     print_counted(t, "data", p->data.n);
     print_counted(t, "train", p->train.n);
+    print_counted(t, "phases", p->phases.n);
     text_print(t, "    .scalars = %s_scalars,\n    .init = %s_init,\n    .step = run_step,\n", prefix, prefix);
     text_print(t, p->eval ? "    .eval = run_eval,\n" : "");
     text_print(t, "    .reset = %s_reset,\n", prefix);
@@ -317,6 +332,8 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     print_settings(t, "options", p->options.at, p->options.n, &next);
     print_settings(t, "data", p->data.at, p->data.n, &next);
     print_settings(t, "train", p->train.at, p->train.n, &next);
+    for (int i = 1; i < p->phases.n; i++)
+        print_settings(t, arena_print(t->arena, "train_%d", i + 1), p->phases.at[i].train.at, p->phases.at[i].train.n, &next);
 
     Text table = {.arena = t->arena};
     plan_print(&table, p, plan);
@@ -330,6 +347,9 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     text_print(t, ";\n\n");
 
     print_batch_call(t, p, "step");
+    for (int i = 1; i < p->phases.n; i++)
+        print_batch_call(t, p, step_name(p, i));
+    print_phases(t, p);
     if (p->eval)
         print_batch_call(t, p, "eval");
     if (p->predict)

@@ -68,6 +68,16 @@ typedef struct Setting {
     Span where;
 } Setting;
 
+typedef LIST(Setting) SettingList;
+
+/* A part of the training, with a step of its own: `head { freeze = body ... }`. */
+enum { MAX_PHASES = 4 };
+typedef struct TrainPhase {
+    const char *name;
+    Graph *step;
+    SettingList train;
+} TrainPhase;
+
 typedef struct Program {
     Arena *arena;
     const char *name;   /* of the model, "LeNet5" */
@@ -80,7 +90,8 @@ typedef struct Program {
     LIST(Layer *) layers; /* of the model, in order, for `info` */
     LIST(Setting) options;
     LIST(Setting) data;  /* the reader is the setting named "source", a VALUE_CALL; then valid, test, ... */
-    LIST(Setting) train; /* epochs, batch, lr, seed, stop, checkpoint, restarts ... */
+    SettingList train;   /* epochs, batch, lr, seed, stop, checkpoint, restarts ... */
+    LIST(TrainPhase) phases; /* empty where the training has one part only; else step and train are those of the first */
     const char *data_name;
 
     /* NULL where the file has no train section: step, eval, report.

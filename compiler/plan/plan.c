@@ -8,9 +8,11 @@
 
 Graph *program_graph(const Program *p, GraphKind kind)
 {
-    Graph *const graphs[GRAPHS] = {p->init, p->step, p->eval, p->report, p->predict, p->prepare};
+    Graph *const graphs[GRAPHS] = {[GRAPH_INIT] = p->init,     [GRAPH_STEP] = p->step,       [GRAPH_EVAL] = p->eval,
+                                   [GRAPH_REPORT] = p->report, [GRAPH_PREDICT] = p->predict, [GRAPH_PREPARE] = p->prepare};
+    int phase = (int)kind - GRAPH_STEP;
 
-    return graphs[kind];
+    return is_step(kind) && phase > 0 ? (phase < p->phases.n ? p->phases.at[phase].step : NULL) : graphs[kind];
 }
 
 int scalar_position(const char *name)

@@ -15,9 +15,10 @@
 
 enum { PLAN_ALIGN = 64 };
 
-/* A program's graphs, in the order of its members. */
-typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPHS } GraphKind;
+/* A program's graphs; the steps after the first are those of the phases after the first. */
+typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_LAST_STEP = GRAPH_STEP + MAX_PHASES - 1, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPHS } GraphKind;
 Graph *program_graph(const Program *p, GraphKind kind); /* or NULL */
+static inline bool is_step(GraphKind kind) { return kind >= GRAPH_STEP && kind <= GRAPH_LAST_STEP; }
 
 /* Bytes for a while: a temporary of one graph. */
 typedef struct Buffer {

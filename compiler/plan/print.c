@@ -81,7 +81,7 @@ void plan_print(Text *t, const Program *p, const Plan *plan)
         if (w->n == 0)
             continue;
         text_print(t, "\n");
-        print_heading(t, titles[i]);
+        print_heading(t, titles[i] ? titles[i] : arena_print(t->arena, "work of %s (shared)", program_graph(p, i)->name));
         print_work(t, w, i <= GRAPH_REPORT ? plan->work_offset : 0);
         text_print(t, "  %12s %12lld  of which %lld live at the fullest moment\n", "", (long long)w->bytes,
                    (long long)work_floor(w));
