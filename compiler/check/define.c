@@ -255,7 +255,7 @@ int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
 
     for (int i = 0; i < c->defs.n; i++) {
         Def *d = c->defs.at[i];
-        if (strcmp(d->space, space) == 0 && strcmp(d->name, name) == 0)
+        if (*d->name == *name && strcmp(d->name, name) == 0 && strcmp(d->space, space) == 0)
             PUSH(c->arena, found, d);
     }
     *defs = found.at;

@@ -276,12 +276,12 @@ static bool element_state(Checker *c, Frame *f, Elem *el, const Node *n)
 
     for (int i = 0; i < el->nimplicit; i++)
         size[i] = el->implied[i]->size;
-    bool fresh = !kept_find(c->program, name);
+    bool fresh = !kept_find(c, name);
     Tensor *t = kept_tensor(c, name, KEPT_OPTIMIZER, el->nimplicit, size, f, n->span);
     if (fresh) {
         if (!want_number(c, f, n->child[1], eval(c, f, n->child[1]), &init))
             return false;
-        init_constant(c, kept_find(c->program, name), init);
+        init_constant(c, kept_find(c, name), init);
     }
     Expr *e = elem_load(c, f, el, t, n);
     if (!e)

@@ -86,10 +86,10 @@ static void accumulate(Update *u)
         const char *name = arena_print(c->arena, "%s%s.accumulated", u->prefix, u->param[i]->name);
         if (!g)
             continue;
-        bool fresh = !kept_find(c->program, name);
+        bool fresh = !kept_find(c, name);
         Tensor *state = kept_tensor(c, name, KEPT_OPTIMIZER, g->rank, g->size, u->scope, NOWHERE);
         if (fresh)
-            init_constant(c, kept_find(c->program, name), 0);
+            init_constant(c, kept_find(c, name), 0);
         elem_imply(c, &el, g->rank, g->size);
         const Node at = {.kind = NODE_NAME, .text = name, .span = NOWHERE};
         Expr *sum = op2(c, "add", elem_load(c, u->scope, &el, state, &at), elem_load(c, u->scope, &el, g, &at));
@@ -298,19 +298,28 @@ static void only_last(Update *u, int first)
     }
 }
 
+/* The definition of an optimizer: of a weight and its gradient. NULL after an error. */
+static Def *optimizer_def(Update *u, const LayerVal *l, const Node *at)
+{
+    Def *def = choose_def(u->c, u->scope, l, 0, at);
+    const Node *ports = def ? def_part(def, NODE_PORTS, 0) : NULL;
+
+    if (!def || (ports && ports->n == 2))
+        return def;
+    error_at(at->span, "an optimizer takes two inputs, a weight and its gradient: '%s' does not", def->name);
+    return NULL;
+}
+
 static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *lr, Tensor *w, Tensor *g)
 {
     Checker *c = u->c;
-    Def *def = choose_def(c, u->scope, l, 0, at);
-    const Node *ports = def ? def_part(def, NODE_PORTS, 0) : NULL;
+    Def *def = optimizer_def(u, l, at);
     Frame *f = frame_new(c, u->scope, NULL);
     Elem el = {0};
 
-    if (!def || !ports || ports->n != 2) {
-        if (def)
-            error_at(at->span, "an optimizer takes two inputs, a weight and its gradient: '%s' does not", def->name);
+    if (!def)
         return false;
-    }
+    const Node *ports = def_part(def, NODE_PORTS, 0);
     f->path = arena_print(c->arena, "%s%s", u->prefix, w->name);
     f->def = def;
     f->call = at;
@@ -344,6 +353,7 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
     if (!s)
         error_at(train->name, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
     const LayerVal *l = s ? named(&u, s->child[0], "optimizers", "an optimizer such as adam") : NULL;
+    good &= l && optimizer_def(&u, l, s->child[0]);
     find_params(&u);
     loss = with_penalty(&u, loss);
     graph_gradient(c->graph, loss, u.n, u.param, u.grad);
@@ -352,7 +362,7 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
     good &= clip(&u);
     int first = c->graph->equations.n;
     Tensor *lr = learning_rate(&u);
-    if (!lr || !l || !good)
+    if (!lr || !good)
         return;
     lr->wanted = true;
     for (int i = 0; i < u.n; i++)
