@@ -1,6 +1,7 @@
 #!/bin/bash
 # generated -- the C of every example is what an embedding program may take: the same bytes each time, no warning from gcc
 # or clang, no data of its own, and no symbols but its own and those of any C program. And examples/embed works.
+# With "full" also of the large ones.
 cd "$(dirname "$0")/../.." || exit 2
 nnc=$(realpath "${NNC:-build/nnc}")
 work=$(mktemp -d) || exit 2
@@ -42,6 +43,9 @@ keeps_to_itself() { # OBJECT PREFIX
 
 mkdir "$work/1" "$work/2"
 for nn in examples/*/*.nn; do
+    case $nn in # those of many layers take gcc and clang minutes
+    examples/imagenet/* | */resnet.nn) [ "${1:-}" = full ] || continue ;;
+    esac
     name=$(basename "$(dirname "$nn")")_$(basename "$nn" .nn)
     c=$work/1/$name.c
     check "$nn: nnc -S" "$nnc" -S "$nn" -o "$c"
