@@ -199,12 +199,12 @@ bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size)
     if (!want_number(c, f, n, v, &x))
         return false;
     if (x != floor(x)) {
-        error_in(c, f, n->span, "a size must be whole, this is %s", number_text(c->arena, x));
+        error_in(c, f, n->span, "expected a whole number, found %s", number_text(c->arena, x));
         help("'//' divides and rounds down");
         return false;
     }
     if (x < 1 || x > MOST_SIZE) {
-        error_in(c, f, n->span, "a size must be %s, this is %s", x < 1 ? "1 or more" : "below 2^31", number_text(c->arena, x));
+        error_in(c, f, n->span, "expected %s, found %s", x < 1 ? "1 or more" : "a size below 2^31", number_text(c->arena, x));
         return false;
     }
     *size = (int64_t)x;
