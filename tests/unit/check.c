@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PER_SOURCE = 80, MOST_TOKENS = 4096, SECONDS = 20 };
+enum { PER_SOURCE = 60, MADE_UP = 60, MOST_TOKENS = 4096, SECONDS = 20 };
 
 typedef struct Seed {
     const char *name, *text;
@@ -167,6 +167,130 @@ static const char *mutate(Arena *a, const char *s)
     return t.s;
 }
 
+/* --- files made up --- */
+
+static const char *pick(const char *const *words, int n) { return words[below(n)]; }
+#define PICK(...) pick((const char *const[]){__VA_ARGS__}, (int)(sizeof(const char *[]){__VA_ARGS__} / sizeof(char *)))
+
+static void expression(Text *t, int depth);
+
+static void list(Text *t, int depth, int n)
+{
+    for (int i = 0; i < n; i++) {
+        text_print(t, "%s", i ? ", " : "");
+        expression(t, depth);
+    }
+}
+
+static void expression(Text *t, int depth)
+{
+    if (depth <= 0) {
+        text_print(t, "%s", PICK("x", "m", "z", "k", "c", "i", "j", "w", "s", "0", "1", "2", "0.5", "D", "f", "g", "tanh", "image", "label",
+                                 "true", "same", "n", "training", "batch", "y"));
+        return;
+    }
+    switch (below(14)) {
+    case 0:
+    case 1: /* arithmetic */
+        expression(t, depth - 1);
+        text_print(t, " %s ", PICK("+", "-", "*", "/", "//", "mod", "^", "==", "<", "and", "or", "@"));
+        expression(t, depth - 1);
+        break;
+    case 2:
+    case 3: /* an element */
+        text_print(t, "%s%s", PICK("x", "m", "z", "w", "image", "next s", "grad y", "y", "random"), PICK("[", "[", "?["));
+        list(t, depth - 2, 1 + below(3));
+        text_print(t, "]");
+        break;
+    case 4: text_print(t, "%s", PICK("x[...]", "m[i, j]", "x[c]", "z[i, ...]", "image[c, i, j]", "w[k, c]", "m[...]", "random[...]")); break;
+    case 5:
+        text_print(t, "(%s[%s] ", PICK("sum", "max", "mean", "min", "prod", "argmax", "softmax", "logsumexp", "any"),
+                   PICK("c", "i, j", "...", "batch", "k in 3", "k in 0..D", "batch, ...", "k in [1, 2]", "i"));
+        expression(t, depth - 1);
+        text_print(t, ")");
+        break;
+    case 6:
+    case 7: /* a pipeline */
+        expression(t, depth - 2);
+        text_print(t, " -> %s", PICK("dense(3)", "tanh", "f", "g", "g(2)", "conv(2, 3)", "flatten", "[f, g]", "add", "concat", "softmax",
+                                     "batchnorm", "split(2)", "reshape(2x3)", "h", "permute(1, 0)", "standardize", "dropout(0.5)", "cross_entropy"));
+        break;
+    case 8:
+        text_print(t, "%s(", PICK("f", "g", "exp", "max", "size", "pair", "dense", "h", "conv", "select", "add", "mse", "x", "in_steps"));
+        list(t, depth - 1, below(4));
+        text_print(t, ")");
+        break;
+    case 9:
+        text_print(t, "(if ");
+        expression(t, depth - 1);
+        text_print(t, " then ");
+        expression(t, depth - 1);
+        text_print(t, " else ");
+        expression(t, depth - 1);
+        text_print(t, ")");
+        break;
+    case 10:
+        text_print(t, "[");
+        list(t, depth - 1, 1 + below(3));
+        text_print(t, "]");
+        break;
+    case 11:
+        text_print(t, "%s.%s", PICK("x", "image", "p", "m", "q", "label"), PICK("channels", "weight", "rank", "height", "classes", "bias"));
+        break;
+    case 12:
+        expression(t, depth - 1);
+        text_print(t, " * %s", PICK("2", "0", "D", "3"));
+        break;
+    default:
+        text_print(t, "-");
+        expression(t, depth - 1);
+    }
+}
+
+static void statement(Text *t)
+{
+    switch (below(10)) {
+    case 0: text_print(t, "    %s = ", PICK("p", "q", "y", "x", "p, q", "next s", "grad x", "next p")); break;
+    case 1: text_print(t, "    %s = ", PICK("y[c]", "y[i, j]", "p[c, i, j]", "y[2 * i]", "y[...]", "y[c, ...]", "next s[i]", "grad x[i]", "w[k]")); break;
+    case 2: text_print(t, "    y[c] += "); break;
+    case 3: text_print(t, "    %s ", PICK("param u[D] ~", "param v =", "state s[3] =", "state o[D, D] ~", "param w[D, x.rank] ~", "param w =")); break;
+    case 4: text_print(t, "    assert "); break;
+    default: text_print(t, "    %s = ", PICK("p", "q", "y", "k", "r[i]", "y[c]", "y[i]", "z[i, j]"));
+    }
+    expression(t, 1 + below(4));
+    text_print(t, "\n");
+}
+
+static const char *made_up(Arena *a)
+{
+    Text t = {.arena = a};
+
+    text_print(&t, "option D = %s\nfn f%s of x = ", PICK("3", "2", "1", "0", "2.5", "true"), PICK("", "(k = 2)", "(k)"));
+    expression(&t, 1 + below(3));
+    text_print(&t, "\nlayer g%s of %s {\n", PICK("", "(n = 1)", "(n)"),
+               PICK("x[C]", "x[C, ...]", "x", "x[C, H, W]", "x[...] -> y[...]", "x[C] -> y[C]", "x[C], m[C] -> y", "x[A, B] -> y[B, A]"));
+    for (int i = below(4); i >= 0; i--)
+        statement(&t);
+    text_print(&t, "    ");
+    expression(&t, 2);
+    text_print(&t, "\n}\nlayer h = ");
+    expression(&t, 2);
+    text_print(&t, "\n%s\nmodel M of %s {\n", PICK("", "data d = mnist(\"data\")", "data d = table(x = [0, 1], label = [1, 0])", "data d = npy(\"x\", \"y\")"),
+               PICK("x[4]", "image: 1x28x28", "x[3, 4], m[3, 4]", "x[D]", "image: 2x6x6", "x", "x: class(5)"));
+    for (int i = below(5); i > 0; i--)
+        statement(&t);
+    text_print(&t, "    ");
+    expression(&t, 1 + below(3));
+    text_print(&t, "\n}\n");
+    if (below(2)) {
+        text_print(&t, "train M%s {\n    loss = %s\n    optimizer = %s\n    metrics = ", PICK("", " on d"), PICK("mse", "cross_entropy", "g", "f", "mse(output, x)"),
+                   PICK("sgd(lr = 0.1)", "adam", "f", "g(2)"));
+        expression(&t, below(2));
+        text_print(&t, "\n    %s\n}\n", PICK("", "clip = norm(1)", "penalty = l2(0.1)", "schedule = warmup(2) -> f", "batch = 2", "accumulate = 2"));
+    }
+    return t.s;
+}
+
 /* --- the test --- */
 
 static void show_current(void)
@@ -279,6 +403,10 @@ START_TEST(nothing_else_happens)
                 text = mutate(a, text);
             try_text(all.seeds.at[i].name, text);
         }
+    for (int i = 0; i < rounds * MADE_UP; i++) {
+        state = (uint32_t)i * 2654435761u + 12345;
+        try_text("nothing", made_up(a));
+    }
     if (getenv("NNC_SOAK"))
         printf("%d texts, %d parse, %d compile\n", all.tried, all.parsed, all.good);
     ck_assert_int_gt(all.good, all.tried / 50);
