@@ -50,17 +50,23 @@ static void *read_ahead(void *data)
     return NULL;
 }
 
-/* Signals are the trainer's. Where no thread can be had it goes without. */
-static void start_thread(Ahead *a)
+bool nn_ahead_thread(Ahead *a, Fault *f)
 {
     sigset_t all, before;
 
+    for (int i = 0; i < NN_RING; i++) {
+        a->ring[i] = nn_fields_new(a->p, a->samples, f);
+        if (a->ring[i] == NULL)
+            return false;
+    }
+    /* signals are the trainer's */
     sigfillset(&all);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     a->threaded = pthread_create(&a->thread, NULL, read_ahead, a) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return true; /* where no thread can be had it goes without */
 }
 
 /* Whether a thread of its own pays. */
@@ -80,18 +86,8 @@ static bool is_worth_it(const Ahead *a, int threads)
 
 bool nn_ahead_start(Ahead *a, const nn_program *p, Samples *samples, int threads, Fault *f)
 {
-    *a = (Ahead){.p = p, .samples = samples};
-    if (!is_worth_it(a, threads)) {
-        a->ring[0] = samples->fields;
-        return true;
-    }
-    for (int i = 0; i < NN_RING; i++) {
-        a->ring[i] = nn_fields_new(p, samples, f);
-        if (a->ring[i] == NULL)
-            return false;
-    }
-    start_thread(a);
-    return true;
+    *a = (Ahead){.p = p, .samples = samples, .ring = {samples->fields}};
+    return !is_worth_it(a, threads) || nn_ahead_thread(a, f);
 }
 
 void nn_ahead_stop(Ahead *a)

@@ -40,6 +40,8 @@ typedef struct Ahead {
 
 /* threads: as many as the trainer was told to use; 0: all. */
 bool nn_ahead_start(Ahead *a, const nn_program *p, Samples *samples, int threads, Fault *f);
+/* A thread all the same: for tests. */
+bool nn_ahead_thread(Ahead *a, Fault *f);
 void nn_ahead_begin(Ahead *a, const int64_t *order, int64_t first, int64_t n, const Seen *seen);
 void **nn_ahead_next(Ahead *a, int *count);
 void nn_ahead_stop(Ahead *a);
