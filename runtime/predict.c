@@ -15,7 +15,7 @@ typedef struct Prediction {
     int nclasses, nnames;
     bool json;
     bool files; /* the first column says of which file */
-    const char *file;
+    Text file;
     Text line;
 } Prediction;
 
@@ -215,7 +215,7 @@ static void put_csv(const Prediction *q, int b, Text *t)
     bool first = !q->files;
 
     if (q->files)
-        nn_text_csv(t, q->file);
+        nn_text_csv(t, nn_text(&q->file));
     if (q->nclasses > 0) {
         const float *x = q->outputs[0] + b * output_size(&p->outputs[0]);
         float probability;
@@ -256,7 +256,7 @@ static void put_json(const Prediction *q, int b, Text *t)
     nn_text_print(t, "{");
     if (q->files) {
         nn_text_print(t, "\"file\":");
-        nn_text_json(t, q->file, strlen(q->file));
+        nn_text_json(t, nn_text(&q->file), strlen(nn_text(&q->file)));
     }
     if (q->nclasses > 0) {
         float probability;
@@ -291,6 +291,15 @@ static void put_json(const Prediction *q, int b, Text *t)
 
 /* --- the command --- */
 
+/* A file of a folder by the name that the folder was given by. */
+static void name_file(Prediction *q, const char *path, int64_t sample)
+{
+    const Data *d = &q->t->samples.data;
+
+    q->file.n = 0;
+    nn_text_print(&q->file, "%s%s", path, d->files != NULL ? d->files[sample] + strlen(d->origin) : "");
+}
+
 static bool predict_samples(Prediction *q, const char *path, Fault *f)
 {
     Trainer *t = q->t;
@@ -305,7 +314,7 @@ static bool predict_samples(Prediction *q, const char *path, Fault *f)
             return nn_trainer_fail(t, status, "prediction", f);
         q->line.n = 0;
         for (int b = 0; b < count; b++) {
-            q->file = t->samples.data.files != NULL ? t->samples.data.files[first + b] : path;
+            name_file(q, path, first + b);
             (q->json ? put_json : put_csv)(q, b, &q->line);
         }
         if (q->line.failed)
@@ -365,5 +374,6 @@ bool nn_predict(Trainer *t, Fault *f)
         free(q.outputs[i]);
     free(q.outputs);
     nn_text_free(&q.line);
+    nn_text_free(&q.file);
     return fine;
 }
