@@ -187,7 +187,7 @@ static void set_fan(Frame *f, int rank, const int64_t *size)
     double window = 1;
 
     if (rank < 2) {
-        if (!f->fan_in)
+        if (f->fan_in == 0)
             f->fan_in = f->fan_out = rank ? (double)size[0] : 1;
         return;
     }
@@ -229,7 +229,7 @@ static void measured(Checker *c, Frame *f, const Node *n, Kept *k)
 
 static void first_value(Checker *c, Frame *f, const Node *n, Kept *k)
 {
-    const Arg *init = n->flag == 0 && n->number ? override(f, "init") : NULL;
+    const Arg *init = n->flag == 0 && n->number != 0 ? override(f, "init") : NULL;
     const char *space = c->space;
     double x;
 
@@ -240,12 +240,12 @@ static void first_value(Checker *c, Frame *f, const Node *n, Kept *k)
             init_constant(c, k, init->val.number);
         else
             init_draw(c, f, k, init->val, n);
-    } else if (n->number && n->flag == 0) {
+    } else if (n->number != 0 && n->flag == 0) {
         c->space = "inits";
         Val v = eval(c, f, n->child[1]);
         c->space = space;
         init_draw(c, f, k, v, n->child[1]);
-    } else if (n->number) {
+    } else if (n->number != 0) {
         init_constant(c, k, n->child[1]->kind == NODE_CALL && n->child[1]->child[0]->text && strcmp(n->child[1]->child[0]->text, "std") == 0);
     } else if (want_number(c, f, n->child[1], eval(c, f, n->child[1]), &x)) {
         init_constant(c, k, x);
@@ -300,7 +300,7 @@ void run_draw(Checker *c, Frame *f, const Node *n)
     bool fresh = !kept_find(c, name);
     Tensor *t = kept_tensor(c, name, n->flag ? KEPT_BUFFER : KEPT_PARAM, rank, size, f, port->span);
     Kept *k = kept_find(c, name);
-    if (n->flag && n->number)
+    if (n->flag && n->number != 0)
         measured(c, f, n, k);
     if (fresh)
         first_value(c, f, n, k);

@@ -102,7 +102,7 @@ static Val eval_name(Checker *c, Frame *f, const Node *n)
     if (strcmp(n->text, "predicting") == 0)
         return val_bool(c->graph == c->program->predict);
     if (strcmp(n->text, "inf") == 0)
-        return val_number(INFINITY);
+        return val_number(HUGE_VAL);
     if (strcmp(n->text, "pi") == 0)
         return val_number(3.14159265358979323846);
     if (strcmp(n->text, "weights") == 0) {
@@ -117,9 +117,9 @@ static Val eval_name(Checker *c, Frame *f, const Node *n)
         return val_number(sum);
     }
     for (Frame *g = f; g; g = g->outer) {
-        if (g->fan_in && strcmp(n->text, "fan_in") == 0)
+        if (g->fan_in > 0 && strcmp(n->text, "fan_in") == 0)
             return val_number(g->fan_in);
-        if (g->fan_out && strcmp(n->text, "fan_out") == 0)
+        if (g->fan_out > 0 && strcmp(n->text, "fan_out") == 0)
             return val_number(g->fan_out);
     }
     if (strcmp(n->text, "same") == 0 || strcmp(n->text, "tf_same") == 0)
@@ -188,7 +188,7 @@ static Val eval_binary(Checker *c, Frame *f, const Node *n)
 
     /* and, or: the right side need not make sense when the left one decides */
     if ((a.kind == VAL_BOOL || a.kind == VAL_NUMBER) &&
-        ((strcmp(op, "and") == 0 && !a.number) || (strcmp(op, "or") == 0 && a.number)))
+        ((strcmp(op, "and") == 0 && a.number == 0) || (strcmp(op, "or") == 0 && a.number != 0)))
         return val_bool(a.number != 0);
     Val b = eval(c, f, n->child[1]);
     if (a.kind == VAL_ERROR || b.kind == VAL_ERROR)

@@ -81,29 +81,38 @@ bool inlines(Checker *c, Frame *f, const Node *n)
     return k && defs[0]->node->flag == DEFINE_FN && !c->applies_default;
 }
 
+/* The axes that a bare name implies; *done says so when it is no loss or metric, which would be applied. */
+static bool name_shape(Checker *c, Frame *f, const Node *n, Elem *el, bool *done)
+{
+    Bind *b = frame_find(f, n->text);
+    bool found = false;
+
+    *done = true;
+    if (b)
+        return b->val.kind != VAL_TENSOR || merge_shape(c, f, el, b->val.tensor, n);
+    if (c->applies_default) {
+        *done = false;
+        return true;
+    }
+    global_value(c, n, &found);
+    if (!c->data || found || op_find(n->text))
+        return true;
+    Val v = data_field(c, n->text, n->span, &found);
+    if (found && v.kind == VAL_FIELD && v.raw->rank > 0)
+        v = field_value(c, f, v, v.raw->rank, v.raw->size, 0, n->span);
+    return !found || v.kind != VAL_TENSOR || merge_shape(c, f, el, v.tensor, n);
+}
+
 bool collect_shape(Checker *c, Frame *f, const Node *n, Elem *el)
 {
+    bool done, good;
+
     switch (n->kind) {
-    case NODE_NAME: {
-        Bind *b = frame_find(f, n->text);
-        if (b && b->val.kind == VAL_TENSOR)
-            return merge_shape(c, f, el, b->val.tensor, n);
-        if (b)
-            return true;
-        if (!c->applies_default && !c->data)
-            return true;
-        bool found = false;
-        if (!c->applies_default) {
-            global_value(c, n, &found);
-            if (found || op_find(n->text))
-                return true;
-            Val v = data_field(c, n->text, n->span, &found);
-            if (found && v.kind == VAL_FIELD && v.raw->rank > 0)
-                v = field_value(c, f, v, v.raw->rank, v.raw->size, 0, n->span);
-            return !found || v.kind != VAL_TENSOR || merge_shape(c, f, el, v.tensor, n);
-        }
+    case NODE_NAME:
+        good = name_shape(c, f, n, el, &done);
+        if (done)
+            return good;
         break;
-    }
     case NODE_REDUCE:
     case NODE_SUBSCRIPT:
     case NODE_NEXT:

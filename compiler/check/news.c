@@ -16,7 +16,7 @@ static const char *brief(Checker *c, Val v)
 
     switch (v.kind) {
     case VAL_NUMBER: return number_text(c->arena, v.number);
-    case VAL_BOOL: return v.number ? "true" : "false";
+    case VAL_BOOL: return v.number != 0 ? "true" : "false";
     case VAL_WORD: return v.text;
     case VAL_LAYER: return v.layer->kind == LAYER_DEF && !v.layer->nargs ? v.layer->name : NULL;
     case VAL_LIST:

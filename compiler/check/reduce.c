@@ -162,7 +162,7 @@ static Expr *metric_samples(Checker *c)
 static Expr *reduce_plain(Checker *c, Frame *f, const Elem *el, const Node *n, Reduced *r, Expr *e, const char *name, How how)
 {
     bool mean = strcmp(name, "mean") == 0;
-    double otherwise = how == EQ_MAX || how == EQ_ARGMAX ? -INFINITY : how == EQ_MIN ? INFINITY : how == EQ_PROD ? 1 : 0;
+    double otherwise = how == EQ_MAX || how == EQ_ARGMAX ? -HUGE_VAL : how == EQ_MIN ? HUGE_VAL : how == EQ_PROD ? 1 : 0;
 
     e = count_unused(c, r, e, how);
     if (r->batch) {

@@ -27,7 +27,7 @@ const char *val_kind(Checker *c, Val v)
     switch (v.kind) {
     case VAL_ERROR: return "an error";
     case VAL_NUMBER: return arena_print(c->arena, "the number %s", number_text(c->arena, v.number));
-    case VAL_BOOL: return v.number ? "true" : "false";
+    case VAL_BOOL: return v.number != 0 ? "true" : "false";
     case VAL_TEXT: return arena_print(c->arena, "the text \"%s\"", v.text);
     case VAL_WORD: return arena_print(c->arena, "the word '%s'", v.text);
     case VAL_PERCENT: return "a percentage";
