@@ -21,6 +21,16 @@ static Expr *duration_steps(Checker *c, Frame *f, Span at, double number, const 
     return NULL;
 }
 
+/* What can be applied to one element: a definition, not a pipeline. Else told of. */
+static bool is_function(Checker *c, Frame *f, const Node *n, Val v)
+{
+    if (v.kind == VAL_LAYER && v.layer->kind == LAYER_DEF)
+        return true;
+    if (v.kind != VAL_ERROR)
+        error_in(c, f, n->span, "expected a function of one element, found %s", val_kind(c, v));
+    return false;
+}
+
 Expr *element_value(Checker *c, Frame *f, Elem *el, const Node *n, Val v)
 {
     switch (v.kind) {
@@ -32,9 +42,10 @@ Expr *element_value(Checker *c, Frame *f, Elem *el, const Node *n, Val v)
     case VAL_DURATION: return duration_steps(c, f, n->span, v.number, v.text);
     case VAL_TENSOR: return elem_load(c, f, el, v.tensor, n);
     case VAL_LAYER:
-        if (c->element_default)
+        if (c->element_default && is_function(c, f, n, v))
             return apply_element(c, f, el, v.layer, 0, NULL, n);
-        error_in(c, f, n->span, "expected a number or a tensor, found %s", val_kind(c, v));
+        if (!c->element_default)
+            error_in(c, f, n->span, "expected a number or a tensor, found %s", val_kind(c, v));
         return NULL;
     case VAL_FIELD: v = field_value(c, f, v, 0, NULL, 0, n->span); return element_value(c, f, el, n, v);
     default: error_in(c, f, n->span, "expected a number or a tensor, found %s", val_kind(c, v)); return NULL;
@@ -211,7 +222,7 @@ static Expr *element_call(Checker *c, Frame *f, Elem *el, const Node *n)
     if (op && !frame_find(f, callee->text) && (!defs_find(c, c->space, callee->text, &defs) || *defs[0]->space))
         return element_op(c, f, el, n, op);
     Val fn = eval(c, f, callee);
-    return fn.kind == VAL_LAYER ? element_fn(c, f, el, n, fn) : NULL;
+    return is_function(c, f, callee, fn) ? element_fn(c, f, el, n, fn) : NULL;
 }
 
 static Expr *element_pipe(Checker *c, Frame *f, Elem *el, const Node *n)
@@ -222,7 +233,7 @@ static Expr *element_pipe(Checker *c, Frame *f, Elem *el, const Node *n)
     }
     Expr *x = element(c, f, el, n->child[0]);
     Val fn = eval(c, f, n->child[1]);
-    return x && fn.kind == VAL_LAYER ? apply_element(c, f, el, fn.layer, 1, &x, n->child[1]) : NULL;
+    return x && is_function(c, f, n->child[1], fn) ? apply_element(c, f, el, fn.layer, 1, &x, n->child[1]) : NULL;
 }
 
 static Expr *element_next(Checker *c, Frame *f, Elem *el, const Node *n)
