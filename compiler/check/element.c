@@ -152,6 +152,11 @@ static Expr *element_op(Checker *c, Frame *f, Elem *el, const Node *n, const Op 
         error_in(c, f, n->span, "%s takes %d argument%s, but gets %d", op->name, op->arity, op->arity == 1 ? "" : "s", n->n - 1);
         return NULL;
     }
+    for (int i = 1; i < n->n; i++)
+        if (n->child[i]->kind == NODE_ARG) {
+            error_in(c, f, n->child[i]->span, "%s has no setting '%s'", op->name, n->child[i]->text);
+            return NULL;
+        }
     for (int i = 0; i < op->arity; i++)
         if (!(x[i] = element(c, f, el, n->child[i + 1])))
             return NULL;
