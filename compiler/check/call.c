@@ -59,12 +59,29 @@ static Val repeated(Checker *c, Val v, int times)
     return val_list(c, times, items);
 }
 
+/* pair, size ... in a call that they do not understand. */
+static bool is_misused(const Node *n)
+{
+    static const char *const names[] = {"pair", "triple", "size", "rank", "length", "in_steps"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(n->child[0]->text, names[i]) == 0)
+            return n->n != 2 || n->child[1]->kind == NODE_ARG;
+    return false;
+}
+
 /* pair(3), size(x), exp(1): functions of values known when compiling. */
 static bool eval_builtin(Checker *c, Frame *f, const Node *n, Val *out)
 {
     const char *name = n->child[0]->text;
     double x[3] = {0};
+    Def **defs;
 
+    if (is_misused(n) && !defs_find(c, c->space, name, &defs)) {
+        error_in(c, f, n->span, "%s takes one value, without a name", name);
+        *out = val_error();
+        return true;
+    }
     if (n->n == 2 && (strcmp(name, "pair") == 0 || strcmp(name, "triple") == 0)) {
         Val v = eval(c, f, n->child[1]);
         int times = name[0] == 'p' ? 2 : 3;
@@ -96,7 +113,6 @@ static bool eval_builtin(Checker *c, Frame *f, const Node *n, Val *out)
         return true;
     }
     const Op *op = op_find(name);
-    Def **defs;
     if (!op || op->arity != n->n - 1 || (defs_find(c, c->space, name, &defs) && !*defs[0]->space))
         return false;
     for (int i = 0; i < op->arity; i++) {

@@ -393,6 +393,7 @@ static Val eval_inner(Checker *c, Frame *f, const Node *n)
     case NODE_NEXT:
     case NODE_GRAD: return lift(c, f, n, "y");
     case NODE_ELLIPSIS: error_in(c, f, n->span, "'...' stands for further axes: only between brackets"); return val_error();
+    case NODE_ARG: error_in(c, f, n->span, "'%s' is a setting, and nothing here has settings", n->text); return val_error();
     default: bug("eval met node kind %d", n->kind);
     }
 }

@@ -58,7 +58,7 @@ static bool merge_shape(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *n
 
 bool is_in_steps(const Node *n)
 {
-    return n->kind == NODE_CALL && n->n == 2 && n->child[0]->kind == NODE_NAME && strcmp(n->child[0]->text, "in_steps") == 0;
+    return n->kind == NODE_CALL && n->n == 2 && n->child[1]->kind != NODE_ARG && n->child[0]->kind == NODE_NAME && strcmp(n->child[0]->text, "in_steps") == 0;
 }
 
 /* A call or pipe that works element by element on its arguments; all others are tensors of their own. */
