@@ -123,20 +123,27 @@ static void shift(Sample *s, const struct AugmentStep *step, Draws *d)
                 memcpy(s->at + (c * h + y) * w + first, from + (c * h + y - down) * w + first - right, (size_t)(last - first) * sizeof *from);
 }
 
-static float pixel(const float *from, int h, int w, int64_t y, int64_t x)
-{
-    return y >= 0 && y < h && x >= 0 && x < w ? from[y * w + x] : 0;
-}
+/* The pixels around a place, and their shares: 0 outside. */
+typedef struct Around {
+    int64_t at[4];
+    float share[4];
+} Around;
 
-static float between(const float *from, int h, int w, double y, double x)
+static Around around(const Sample *s, double y, double x)
 {
     double top = floor(y), left = floor(x);
-    int64_t i = (int64_t)top, j = (int64_t)left;
     float down = (float)(y - top), right = (float)(x - left);
-    float above = pixel(from, h, w, i, j) * (1 - right) + pixel(from, h, w, i, j + 1) * right;
-    float below = pixel(from, h, w, i + 1, j) * (1 - right) + pixel(from, h, w, i + 1, j + 1) * right;
+    float shares[4] = {(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right};
+    Around a;
 
-    return above * (1 - down) + below * down;
+    for (int i = 0; i < 4; i++) {
+        int64_t row = (int64_t)top + i / 2, column = (int64_t)left + i % 2;
+        bool inside = row >= 0 && row < s->height && column >= 0 && column < s->width;
+
+        a.at[i] = inside ? row * s->width + column : 0;
+        a.share[i] = inside ? shares[i] : 0;
+    }
+    return a;
 }
 
 /* The pixel at (y, x) from the centre comes from (yy y + yx x, xy y + xx x). */
@@ -146,14 +153,18 @@ static void warp(Sample *s, double yy, double yx, double xy, double xx)
     double middle = (h - 1) / 2.0, centre = (w - 1) / 2.0;
     const float *from = swap(s, h, w);
 
-    for (int64_t c = 0; c < s->channels; c++, from += (int64_t)h * w)
-        for (int y = 0; y < h; y++)
-            for (int x = 0; x < w; x++) {
-                double v = middle + yy * (y - middle) + yx * (x - centre), u = centre + xy * (y - middle) + xx * (x - centre);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            double v = middle + yy * (y - middle) + yx * (x - centre), u = centre + xy * (y - middle) + xx * (x - centre);
+            Around a = s->classes ? around(s, floor(v + 0.5), floor(u + 0.5)) : around(s, v, u);
 
-                s->at[(c * h + y) * w + x] =
-                    s->classes ? pixel(from, h, w, (int64_t)floor(v + 0.5), (int64_t)floor(u + 0.5)) : between(from, h, w, v, u);
+            for (int64_t c = 0; c < s->channels; c++) {
+                const float *plane = from + c * h * w;
+
+                s->at[(c * h + y) * w + x] = plane[a.at[0]] * a.share[0] + plane[a.at[1]] * a.share[1] +
+                                             plane[a.at[2]] * a.share[2] + plane[a.at[3]] * a.share[3];
             }
+        }
 }
 
 static void rotate(Sample *s, const struct AugmentStep *step, Draws *d)
@@ -249,12 +260,12 @@ static const struct {
     [KIND_CROP] = {"random_crop", 1, 2, 1, 1, true, true, random_crop},
     [KIND_FLIP] = {"random_flip", 0, 1, 0, 1, true, true, random_flip},
     [KIND_MIXUP] = {"mixup", 1, 1, 0.001, 2, false, true, NULL},
-    {"rotate", 1, 1, 0, 15, true, true, rotate},
+    {"rotate", 1, 1, 0, 40, true, true, rotate},
     {"shift", 1, 1, 0, 1, true, true, shift},
-    {"scale", 2, 2, 0.01, 15, true, true, scale},
+    {"scale", 2, 2, 0.01, 40, true, true, scale},
     {"cutout", 1, 1, 1, 1, true, false, cutout},
-    {"jitter", 1, 1, 0, 6, true, false, jitter},
-    {"noise", 1, 1, 0, 15, false, false, noise},
+    {"jitter", 1, 1, 0, 10, true, false, jitter},
+    {"noise", 1, 1, 0, 70, false, false, noise},
 };
 
 int nn_augment_work(const Augment *a)
