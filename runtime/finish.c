@@ -135,7 +135,12 @@ static bool find_sample_file(const Trainer *t, char path[NN_FILE_PATH])
                                          "t10k-images.idx3-ubyte", "t10k-images.idx3-ubyte.gz"};
     const nn_setting *source = nn_setting_find(t->p->data, t->p->ndata, "source");
     const char *reader = source->value.text, *origin = t->samples.data.origin;
+    const Data *d = &t->samples.data;
 
+    if (d->files != NULL) { /* the last one is of the test split, if there is one */
+        snprintf(path, NN_FILE_PATH, "%.1000s", d->files[d->n - 1]);
+        return nn_file_exists(path);
+    }
     if (strcmp(reader, "csv") == 0 || strcmp(reader, "idx") == 0 || strcmp(reader, "npy") == 0) {
         snprintf(path, NN_FILE_PATH, "%.1000s", origin);
         return nn_file_exists(path);
