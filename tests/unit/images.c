@@ -327,6 +327,30 @@ START_TEST(folders_that_are_wrong)
 }
 END_TEST
 
+START_TEST(cifar100)
+{
+    static uint8_t records[3][2 + 3072] = {{19, 99, 7}, {0, 0, 8}, {5, 98, 9}};
+    nn_value path = {.kind = NN_TEXT, .text = "cifar"};
+    nn_value call = {.kind = NN_CALL, .text = "cifar100", .n = 1, .parts = &path};
+    Data data;
+    Fault f = {0};
+
+    put("cifar/cifar-100-binary/train.bin", records, sizeof records);
+    put("cifar/cifar-100-binary/test.bin", records, sizeof records[0]);
+    ck_assert_msg(nn_data_open(&call, top, &data, &f), "%s", f.text);
+    ck_assert(data.n == 4 && data.own_test == 1 && data.ncolumns == 3);
+    ck_assert_str_eq(data.columns[2].name, "label");
+    ck_assert_str_eq(data.columns[2].class_names[((int32_t *)data.columns[2].data)[0]], "worm");
+    ck_assert_str_eq(data.columns[1].class_names[((int32_t *)data.columns[1].data)[1]], "aquatic_mammals");
+    ck_assert_int_eq(((uint8_t *)data.columns[0].data)[2 * 3072], 9);
+    nn_data_free(&data);
+    records[1][1] = 100;
+    put("cifar/cifar-100-binary/train.bin", records, sizeof records);
+    ck_assert(!nn_data_open(&call, top, &data, &f));
+    ck_assert_msg(strstr(f.text, "byte 3075 is 100; it should be 0 to 99") != NULL, "%s", f.text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("images");
@@ -345,6 +369,7 @@ int main(void)
     tcase_add_test(all, classes_are_folders);
     tcase_add_test(all, train_and_test);
     tcase_add_test(all, folders_that_are_wrong);
+    tcase_add_test(all, cifar100);
     suite_add_tcase(suite, all);
     suite_add_tcase(suite, memory);
     runner = srunner_create(suite);
