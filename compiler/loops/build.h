@@ -32,6 +32,9 @@ typedef struct Choice {
     int ntiles;
     Index *tile_index[MAX_TILES];
     int tile[MAX_TILES]; /* in steps of one, or of sixteen when it is the lane's index */
+    struct Choice *leader; /* the one whose kernel carries it out, or NULL: it has a kernel of its own */
+    struct Choice *next;   /* carried out after it at every point of the result, in the same kernel; see group.c */
+    bool stored;           /* somebody outside of the group reads the result */
     double flops, bytes, cycles;
     const char *why;
 } Choice;
@@ -59,6 +62,8 @@ static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) 
 /* choose.c */
 Loads *loads_of(Arena *a, const Expr *e); /* none for NULL */
 Choice *choose_lane(Build *b, Equation *q);
+/* group.c */
+void choose_groups(Build *b);
 /* tile.c */
 void choose_tile(Choice *c);
 /* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
@@ -83,8 +88,8 @@ Kernel *kernel_copy(Build *b, const Place *from, const Place *to);
 /* function.c */
 int kernel_arg(Kernel *k, Storage *s, bool writes); /* its position */
 /* Gives the kernel its function: an old one when the text is the same. `names` are the parameters', by position. */
-void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, const char *const *names,
-                     const char *body); /* q, in the comment, may be NULL */
+void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names,
+                     const char *body); /* c, whose equations stand in the comment, may be NULL */
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
 
 /* phase.c */

@@ -56,7 +56,7 @@ static bool name_used(const Functions *f, const char *name)
 }
 
 /* Equations in comments: what would end the comment is parted. */
-static const char *comment_text(Arena *a, const Equation *q)
+static const char *equation_text(Arena *a, const Equation *q)
 {
     Text t = {.arena = a}, safe = {.arena = a};
 
@@ -76,6 +76,16 @@ static const char *comment_text(Arena *a, const Equation *q)
     return safe.n ? safe.s : "";
 }
 
+/* The equations of a group, a line each. */
+static const char *comment_text(Arena *a, const Choice *c)
+{
+    Text t = {.arena = a};
+
+    for (; c; c = c->next)
+        text_print(&t, "%s%s", t.n ? "\n * " : "", equation_text(a, c->q));
+    return t.s;
+}
+
 /* FNV-1a. */
 static uint32_t hash_text(const char *s)
 {
@@ -86,7 +96,7 @@ static uint32_t hash_text(const char *s)
     return hash;
 }
 
-void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, const char *const *names,
+void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names,
                      const char *body)
 {
     Arena *a = b->functions->arena;
@@ -107,7 +117,7 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Equation *q, c
     for (int i = 2; name_used(b->functions, f->name); i++)
         f->name = arena_print(a, "%s_%d", name, i);
     f->body = full;
-    f->text = q ? arena_print(a, "/* %s */\n", comment_text(a, q)) : "";
+    f->text = c ? arena_print(a, "/* %s */\n", comment_text(a, c)) : "";
     f->uses = 1;
     k->function = f;
     PUSH(a, b->functions->list, f);

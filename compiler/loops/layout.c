@@ -208,21 +208,23 @@ static bool same_bytes(const Equation *q, const Layout *out, const Layout *in)
 
 /* --- states and their next values --- */
 
-/* Whether the value of tensor t needs that of `early`: a walk from makers to what they read. */
+/* Whether the value of tensor t needs what the kernel of `early` makes: a walk from makers to what they read. */
 typedef struct Reach {
     Build *b;
-    const Tensor *early;
+    const Choice *early;
     bool *seen;
 } Reach;
+
+static const Choice *leader_of(const Choice *c) { return c->leader ? c->leader : c; }
 
 static bool reaches(Reach *r, const Tensor *t)
 {
     const Choice *c = r->b->maker[t->id];
 
-    if (t == r->early)
-        return true;
     if (r->seen[t->id] || !c)
         return false;
+    if (leader_of(c) == leader_of(r->early))
+        return true;
     r->seen[t->id] = true;
     for (int i = 0; i < c->value->n; i++)
         if (reaches(r, c->value->at[i]->tensor))
@@ -266,10 +268,10 @@ static bool replaces_in_place(Build *b, const Tensor *old)
     /* Who stands before the maker cannot need what it makes. */
     while (b->choices.at[from] != maker)
         from++;
-    Reach r = {b, old->next, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
+    Reach r = {b, maker, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
     for (int i = from + 1; i < b->choices.n; i++) {
         const Choice *c = b->choices.at[i];
-        if ((reads(c->value, old) || reads(c->tail, old)) && reaches(&r, c->q->out))
+        if (leader_of(c) != leader_of(maker) && (reads(c->value, old) || reads(c->tail, old)) && reaches(&r, c->q->out))
             return false;
     }
     if (maker->q->how == EQ_MAP)

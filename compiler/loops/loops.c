@@ -67,6 +67,20 @@ static void add_output(Build *b, Tensor *t, int number)
     add_kernel(b, kernel_unpack(b, t, &b->lanes[t->id], &out));
 }
 
+/* The kernel of an equation and those that follow it at every point. */
+static void add_group(Build *b, Choice *leader)
+{
+    for (const Choice *c = leader; c; c = c->next)
+        if (c->stored && has_halo(&place_written(b, c)->layout))
+            add_kernel(b, kernel_clear(b, place_written(b, c)));
+    choose_tile(leader);
+    Kernel *k = kernel_equation(b, leader);
+    k->choice = leader;
+    add_kernel(b, k);
+    for (const Choice *c = leader; c; c = c->next)
+        add_forms(b, c->q->out);
+}
+
 static void add_kernels(Build *b)
 {
     Graph *g = b->graph;
@@ -82,15 +96,10 @@ static void add_kernels(Build *b)
     }
     for (int i = 0; i < b->choices.n; i++) {
         Choice *c = b->choices.at[i];
-        if (!b->is_view[i]) {
-            const Place *p = place_written(b, c);
-            if (has_halo(&p->layout))
-                add_kernel(b, kernel_clear(b, p));
-            choose_tile(c);
-            add_kernel(b, kernel_equation(b, c));
-            b->loops->kernels.at[b->loops->kernels.n - 1]->choice = c;
-        }
-        add_forms(b, c->q->out);
+        if (!b->is_view[i] && !c->leader)
+            add_group(b, c);
+        else if (b->is_view[i])
+            add_forms(b, c->q->out);
     }
     for (int i = 0; i < g->tensors.n; i++) {
         Tensor *t = g->tensors.at[i];
@@ -153,6 +162,7 @@ Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f)
     graph_scalar(b.graph, "seed"); /* random numbers read them though no equation does */
     graph_scalar(b.graph, "steps");
     choose_lanes(&b);
+    choose_groups(&b);
     find_makers(&b);
     layouts_make(&b);
     add_kernels(&b);
@@ -182,9 +192,9 @@ static const char *const phase_names[] = {"block by block", "tasks", "one thread
 static void print_kernel(Text *t, const Loops *l, const Kernel *k)
 {
     text_print(t, "    %s  %s\n", k->function->name, kind_names[k->kind]);
-    if (k->equation) {
+    for (const Choice *c = k->choice; c; c = c->next) {
         text_print(t, "        ");
-        equation_print(t, k->equation);
+        equation_print(t, c->q);
         text_print(t, "\n");
     }
     text_print(t, "        lane: %s%s%s (%s)\n", lane_names[k->lane], k->lane_index ? " " : "",

@@ -78,9 +78,8 @@ const char *nest_steps(const Nest *n, const char *array)
 unsigned nest_dims(const Nest *n) { return (1u << n->c->ntiles) - 1; }
 
 /* The statement that puts a finished value into its place. */
-const char *nest_store(Nest *n, Scope *s, Piece v)
+static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
 {
-    const Choice *c = n->c;
     const Place *p = place_written(n->b, c);
     Arena *a = n->b->arena;
     const char *name = nest_arg(n, p, true);
@@ -107,6 +106,35 @@ const char *nest_store(Nest *n, Scope *s, Piece v)
     return arena_print(a, "nn_store(%s + %s, %s);", name, at, v.text);
 }
 
+/* All that a group makes of a point is computed before any of it is stored: next values may replace old ones. */
+void nest_finish(Nest *n, Scope *s, Piece v)
+{
+    const Choice *stored[MAX_ARGS];
+    Piece value[MAX_ARGS];
+    int count = 0, inside = n->c->ntiles;
+
+    for (const Choice *c = n->c; c; c = c->next) {
+        if (c != n->c) {
+            scope_users(c->q->value);
+            v = scope_value(s, c->q->value);
+        }
+        if (n->c->next) {
+            v = scope_as(s, v, n->doubles ? TYPE_DOUBLE : TYPE_VECTOR);
+            v.dims |= nest_dims(n);
+            v = scope_keep(s, v, c->q->out->name);
+            scope_know(s, expr_load(n->b->arena, c->q->out, c->q->at, false), v);
+        }
+        stored[count] = c;
+        value[count] = v;
+        count += c->stored;
+    }
+    for (int i = 0; i + 1 < count; i++) {
+        const char *first = store(n, s, stored[i], value[i]);
+        line(&s->level[inside], s->depth + inside, "%s", first);
+    }
+    scope_end(s, store(n, s, stored[count - 1], value[count - 1]));
+}
+
 static void print_map(Nest *n)
 {
     Scope s;
@@ -114,7 +142,7 @@ static void print_map(Nest *n)
     scope_start(&s, n, n->depth);
     scope_users(n->c->q->value);
     Piece v = scope_value(&s, n->c->q->value);
-    scope_end(&s, nest_store(n, &s, v));
+    nest_finish(n, &s, v);
 }
 
 /* --- the loops of the result --- */
@@ -278,7 +306,8 @@ Kernel *kernel_equation(Build *b, const Choice *c)
     k->lane = c->lane;
     k->lane_index = c->lane_index;
     k->why = c->why;
-    k->flops = c->flops;
+    for (const Choice *x = c; x; x = x->next)
+        k->flops += x->flops;
     for (int i = 0; i < q->nbox; i++) {
         n->var[i].index = q->box[i];
         n->var[i].dim = dim_of(c, q->box[i]);
@@ -296,6 +325,6 @@ Kernel *kernel_equation(Build *b, const Choice *c)
 
     Text body = {.arena = b->arena};
     text_print(&body, "%s%s", n->head.n ? n->head.s : "", n->out.s);
-    kernel_function(b, k, c_name(b->arena, q->out->name), q, n->arg_name, body.s);
+    kernel_function(b, k, c_name(b->arena, q->out->name), c, n->arg_name, body.s);
     return k;
 }

@@ -116,11 +116,13 @@ Piece scope_as(Scope *s, Piece p, Type type);
 Piece scope_keep(Scope *s, Piece p, const char *hint);
 /* a * b + sum, the factors multiplied where they change least. */
 Piece scope_multiply_add(Scope *s, const Expr *product, Piece sum);
+/* From now on p is the value of e. */
+void scope_know(Scope *s, const Expr *e, Piece p);
 /* Prints the levels, with `last` inside all loops over the tile. */
 void scope_end(Scope *s, const char *last);
 
-/* The statement that puts a finished value into its place. (nest.c) */
-const char *nest_store(Nest *n, Scope *s, Piece v);
+/* Ends a scope: v, the finished result, and those of the maps that follow it are put into their places. (nest.c) */
+void nest_finish(Nest *n, Scope *s, Piece v);
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. (reduce.c) */
 const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value);
 void nest_reduce(Nest *n);  /* reduce.c */

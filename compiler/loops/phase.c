@@ -33,15 +33,15 @@ static Storage *storage_of(const Build *b, const Tensor *t)
 /* k reads the storage's old value: that of a parameter or state before the step. */
 static bool reads_old(const Build *b, const Kernel *k, const Storage *s)
 {
-    if (s->kind != STORAGE_KEPT || !k->choice)
-        return false;
-    const Loads *l[2] = {k->choice->value, k->choice->tail};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < l[i]->n; j++) {
-            const Tensor *t = l[i]->at[j]->tensor;
-            if (t->role != ROLE_TEMP && storage_of(b, t) == s)
-                return true;
-        }
+    for (const Choice *c = s->kind == STORAGE_KEPT ? k->choice : NULL; c; c = c->next) {
+        const Loads *l[2] = {c->value, c->tail};
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < l[i]->n; j++) {
+                const Tensor *t = l[i]->at[j]->tensor;
+                if (t->role != ROLE_TEMP && storage_of(b, t) == s)
+                    return true;
+            }
+    }
     return false;
 }
 
@@ -101,14 +101,14 @@ static void find_late(Queue *o)
 
 static bool is_local(const Kernel *k)
 {
-    if (!k->blocked || !k->choice)
-        return k->blocked;
-    const Loads *l[2] = {k->choice->value, k->choice->tail};
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < l[i]->n; j++)
-            if (l[i]->at[j]->tensor->batched && !is_batch(l[i]->at[j]->args[0]))
-                return false;
-    return true;
+    for (const Choice *c = k->blocked ? k->choice : NULL; c; c = c->next) {
+        const Loads *l[2] = {c->value, c->tail};
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < l[i]->n; j++)
+                if (l[i]->at[j]->tensor->batched && !is_batch(l[i]->at[j]->args[0]))
+                    return false;
+    }
+    return k->blocked;
 }
 
 /* --- phases --- */

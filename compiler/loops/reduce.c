@@ -203,7 +203,7 @@ static void print_ending(Nest *n)
         s.result = (Piece){TYPE_DOUBLE, 0, arena_print(a, "(double)%s(acc)", horizontal(q->how)), true};
     }
     Piece v = q->tail ? scope_value(&s, q->tail) : s.result;
-    scope_end(&s, nest_store(n, &s, v));
+    nest_finish(n, &s, v);
     n->doubles = c->lane == LANE_NONE;
 }
 

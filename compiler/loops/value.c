@@ -92,7 +92,7 @@ void scope_start(Scope *s, Nest *n, int depth)
         s->level[i] = (Text){.arena = n->b->arena};
 }
 
-static void remember(Scope *s, const Expr *e, Piece p)
+void scope_know(Scope *s, const Expr *e, Piece p)
 {
     if (s->nmemo == MAX_TEMPS)
         bug("an expression with more than %d values", MAX_TEMPS);
@@ -319,7 +319,7 @@ Piece scope_value(Scope *s, const Expr *e)
     if (e->kind == EXPR_OP && e->slot > 1 && !p.atom)
         p = scope_keep(s, p, "t");
     if (e->kind != EXPR_NUMBER && e->kind != EXPR_RESULT)
-        remember(s, e, p);
+        scope_know(s, e, p);
     return p;
 }
 

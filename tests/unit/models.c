@@ -61,6 +61,19 @@ static const struct {
      "data d = npy(\"x\", \"y\")\n"
      "model M of x[512], label: class(10) = x -> dense(256) -> relu -> dense(300) -> relu -> dense(10)\n"
      "train M on d { loss = cross_entropy\noptimizer = adam\nbatch = 64\nmetrics = accuracy }\n"},
+    {"next values together, adam",
+     "data d = npy(\"x\", \"y\")\n"
+     "model M of x: 2x10x10, label: class(7) {\n"
+     "    x -> conv(9, 3, pad = same) -> batchnorm -> relu -> maxpool(2) -> conv(20, 3) -> batchnorm -> tanh -> maxpool(3)\n"
+     "      -> flatten -> dense(37) -> relu -> dense(7)\n}\n"
+     "train M on d { loss = cross_entropy\noptimizer = adamw(lr = 0.01, decay = 0.1)\nschedule = cosine\nbatch = 21\n"
+     "    metrics = accuracy, top(2) }\n"},
+    {"next values together, momentum",
+     "data d = npy(\"x\", \"y\")\n"
+     "model M of x: 1x9x8, label: class(4) {\n"
+     "    x -> conv(5, 3) -> batchnorm -> relu -> maxpool(2, stride = 1) -> flatten -> dense(300) -> batchnorm -> relu -> dense(4)\n}\n"
+     "train M on d { loss = cross_entropy\noptimizer = sgd(lr = 0.1, momentum = 0.9, nesterov = true, decay = 1e-3)\n"
+     "    clip = value(0.5)\nbatch = 40 }\n"},
     {"along a line",
      "data d = npy(\"x\", \"y\")\n"
      "model M of x: 2x40, label: class(3) {\n"
