@@ -14,6 +14,12 @@ static void run_check(Job *j)
     j->program = check(j->arena, j->tree, o->defines.at, o->defines.n);
 }
 
+static void run_single(Job *j)
+{
+    if (j->program->predict)
+        j->program->single = graph_single(j->program->predict, "predict_one");
+}
+
 static void run_loops(Job *j)
 {
     j->functions.arena = j->arena;
@@ -35,6 +41,7 @@ const Pass passes[] = {
     {"hoist",    NULL,      graph_hoist,     SHOW_GRAPH, true,  "what needs no index is computed once"},
     {"fuse",     NULL,      graph_fuse,      SHOW_GRAPH, true,  "equations into the ones that read them"},
     {"dead",     NULL,      graph_drop_dead, SHOW_GRAPH, true,  "equations nobody reads are dropped"},
+    {"single",   run_single, NULL,           SHOW_GRAPH, true,  "predict once more, for one sample: no batch axis"},
     {"loops",    run_loops, NULL,            SHOW_LOOPS, false, "equations to loop nests: lanes, tiles, threads"},
     {"plan",     run_plan,  NULL,            SHOW_PLAN,  false, "a place in memory for every buffer"},
 };

@@ -314,6 +314,44 @@ NN_INLINE float nn_sum(nn_v a)
     return (c[0] + c[2]) + (c[1] + c[3]);
 }
 
+/* Lane k is nn_sum(a[k]), to the bit: halves of two vectors become one, eight, four, two times and once. */
+NN_INLINE nn_v nn_sum16(const nn_v *a)
+{
+#ifdef NN_SHUFFLE
+    nn_v b[8], c[4], d[2];
+    for (int k = 0; k < 8; k++)
+        b[k] = NN_SHUFFLE(a[k], a[k + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               NN_SHUFFLE(a[k], a[k + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    for (int k = 0; k < 4; k++)
+        c[k] = NN_SHUFFLE(b[k], b[k + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+               NN_SHUFFLE(b[k], b[k + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    for (int k = 0; k < 2; k++)
+        d[k] = NN_SHUFFLE(c[k], c[k + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+               NN_SHUFFLE(c[k], c[k + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    return NN_SHUFFLE(d[0], d[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+           NN_SHUFFLE(d[0], d[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+#else
+    nn_v sum = nn_set(0);
+    for (int k = 0; k < NN_LANES; k++)
+        sum[k] = nn_sum(a[k]);
+    return sum;
+#endif
+}
+
+/* Every second one of 32 floats. */
+NN_INLINE nn_v nn_load_even(const float *p)
+{
+#ifdef NN_SHUFFLE
+    nn_v a = nn_load(p), b = nn_load(p + 16);
+    return NN_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#else
+    nn_v a = nn_set(0);
+    for (int i = 0; i < NN_LANES; i++)
+        a[i] = p[2 * i];
+    return a;
+#endif
+}
+
 /* NaN if any lane is. */
 NN_INLINE float nn_hmax(nn_v a)
 {

@@ -174,12 +174,25 @@ static void print_reset(Text *t, const Program *p, const Plan *plan)
     text_print(t, "    return %s_OK;\n}\n\n", up(t, p));
 }
 
+/* The arguments at sample i; `count` of samples, or NULL for one. */
+static void print_sample(Text *t, const Program *p, int n, const Output *outputs, const char *count)
+{
+    const char **inputs = field_names(p), **names = output_names(p, n, outputs);
+
+    for (int i = 0; i < p->fields.n; i++)
+        if (!p->fields.at[i].label)
+            text_print(t, field_count(&p->fields.at[i]) == 1 ? ", %s + i" : ", %s + i * %lld", inputs[i], (long long)field_count(&p->fields.at[i]));
+    if (count)
+        text_print(t, ", %s", count);
+    for (int i = 0; i < n; i++)
+        text_print(t, output_count(&outputs[i]) == 1 ? ", %s + i" : ", %s + i * %lld", names[i], (long long)output_count(&outputs[i]));
+}
+
 /* predict and prepare: any number of samples, a batch at a time. */
 static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 {
     const char *prefix = emit_prefix(t->arena, p), *verb = kind == GRAPH_PREDICT ? "predict" : "prepare";
-    const char **inputs = field_names(p);
-    int n = p->outputs.n;
+    int n = p->outputs.n, few = plan->few;
     const Output *outputs = kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
     const char **names = output_names(p, n, outputs);
     long long batch = program_graph(p, kind)->batch;
@@ -194,13 +207,14 @@ static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind
     for (int i = 0; i < n; i++)
         text_print(t, "    if (!%s)\n        return %s_EARGUMENT;\n", names[i], up(t, p));
     print_field_checks(t, p, "", false);
-    text_print(t, "    for (long i = 0; i < n; i += %lld)\n        %s_run_%s(ctx, scratch, ", batch, prefix, verb);
-    for (int i = 0; i < p->fields.n; i++)
-        if (!p->fields.at[i].label)
-            text_print(t, field_count(&p->fields.at[i]) == 1 ? "%s + i, " : "%s + i * %lld, ", inputs[i], (long long)field_count(&p->fields.at[i]));
-    text_print(t, "n - i < %lld ? n - i : %lld", batch, batch);
-    for (int i = 0; i < n; i++)
-        text_print(t, output_count(&outputs[i]) == 1 ? ", %s + i" : ", %s + i * %lld", names[i], (long long)output_count(&outputs[i]));
+    if (kind == GRAPH_PREDICT && p->single && few > 1) {
+        text_print(t, "    if (n < %d) { /* sooner done one by one than sixteen at once */\n        for (long i = 0; i < n; i++)\n"
+                      "            %s_run_predict_one(ctx, scratch", few, prefix);
+        print_sample(t, p, n, outputs, NULL);
+        text_print(t, ");\n        return %s_OK;\n    }\n", up(t, p));
+    }
+    text_print(t, "    for (long i = 0; i < n; i += %lld)\n        %s_run_%s(ctx, scratch", batch, prefix, verb);
+    print_sample(t, p, n, outputs, arena_print(t->arena, "n - i < %lld ? n - i : %lld", batch, batch));
     text_print(t, ");\n    return %s_OK;\n}\n\n", up(t, p));
 }
 

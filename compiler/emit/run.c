@@ -18,7 +18,7 @@ typedef struct Runner {
     bool parallel;
 } Runner;
 
-static bool of_samples(GraphKind kind) { return kind == GRAPH_PREDICT || kind == GRAPH_PREPARE; }
+static bool of_samples(GraphKind kind) { return kind == GRAPH_PREDICT || kind == GRAPH_PREPARE || kind == GRAPH_SINGLE; }
 
 bool run_in_parallel(const Plan *plan)
 {
@@ -31,7 +31,8 @@ bool run_in_parallel(const Plan *plan)
 static const char *kind_name(const Program *p, GraphKind kind)
 {
     static const char *const names[GRAPHS] = {[GRAPH_INIT] = "init",     [GRAPH_STEP] = "step",       [GRAPH_EVAL] = "eval",
-                                              [GRAPH_REPORT] = "report", [GRAPH_PREDICT] = "predict", [GRAPH_PREPARE] = "prepare"};
+                                              [GRAPH_REPORT] = "report", [GRAPH_PREDICT] = "predict", [GRAPH_PREPARE] = "prepare",
+                                              [GRAPH_SINGLE] = "predict_one"};
 
     return names[kind] ? names[kind] : step_name(p, kind - GRAPH_STEP);
 }
@@ -371,7 +372,8 @@ static void print_arguments(Text *t, const Runner *r, bool types)
             for (int i = 0; i < p->fields.n; i++)
                 if (!p->fields.at[i].label)
                     text_print(t, "%s, ", field_names(p)[i]);
-        text_print(t, types ? "long n, " : "n, ");
+        if (r->kind != GRAPH_SINGLE)
+            text_print(t, types ? "long n, " : "n, ");
         if (types)
             print_outputs(t, p, n, o);
         else
@@ -385,7 +387,7 @@ static void print_arguments(Text *t, const Runner *r, bool types)
 
 static void print_locals(Text *t, const Runner *r)
 {
-    bool n = is_step(r->kind) || r->kind == GRAPH_EVAL || of_samples(r->kind);
+    bool n = is_step(r->kind) || r->kind == GRAPH_EVAL || (of_samples(r->kind) && r->kind != GRAPH_SINGLE);
     bool some = needs_blocks(r->loops), takes_n = some;
 
     for (int i = 0; i < r->loops->kernels.n; i++)
@@ -394,7 +396,8 @@ static void print_locals(Text *t, const Runner *r)
         text_print(t, "    unsigned char *const work = context + %lld;\n", (long long)r->plan->work_offset);
     if (uses_kind(r, STORAGE_SCALAR)) {
         if (of_samples(r->kind))
-            text_print(t, "    const double scalars[%d] = {(double)n, (double)n, 1};\n", SCALAR_COUNT);
+            text_print(t, n ? "    const double scalars[%d] = {(double)n, (double)n, 1};\n" : "    const double scalars[%d] = {1, 1, 1};\n",
+                       SCALAR_COUNT);
         else
             text_print(t, "    const double *const scalars = (const void *)context;\n");
     }

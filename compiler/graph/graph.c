@@ -260,6 +260,7 @@ Graph *graph_copy(const Graph *g, const char *name)
     Graph *copy = graph_new(g->arena, name, g->batch);
     Tensor **by_id = NEW_ARRAY(g->arena, Tensor *, g->tensors.n + 1);
 
+    copy->single = g->single;
     for (int i = 0; i < g->tensors.n; i++) {
         const Tensor *t = g->tensors.at[i];
         Tensor *fresh = graph_tensor(copy, t->name, t->role, t->rank, t->size);

@@ -136,6 +136,7 @@ typedef struct Graph {
     Arena *arena;
     const char *name; /* "step", "eval", "predict", "prepare", "init", "report" */
     int64_t batch;
+    bool single; /* of one sample: no batch axis; inputs and wanted tensors are the caller's as they are (single.c) */
     LIST(Tensor *) tensors;
     LIST(Equation *) equations;
     LIST(CustomGrad *) customs;
@@ -265,5 +266,7 @@ void graph_simplify(Graph *g); /* algebra, conditions that ranges decide, equal 
 void graph_hoist(Graph *g);    /* scalar subexpressions without indices get equations of their own (hoist.c) */
 void graph_fuse(Graph *g);     /* maps into their readers, maps into the tails of reductions (fuse.c) */
 void graph_drop_dead(Graph *g);/* equations nobody wants (dead.c) */
+/* The graph of one sample without its batch axis, or NULL where samples meet; g stays as it is. (single.c) */
+Graph *graph_single(const Graph *g, const char *name);
 
 #endif

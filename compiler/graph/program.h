@@ -100,8 +100,9 @@ typedef struct Program {
      * eval     the same without updates of parameters: adds to the metric sums
      * report   metric sums -> metrics
      * predict  inputs -> outputs
-     * prepare  inputs -> what the measured states measure (NULL when there are none) */
-    Graph *init, *step, *eval, *report, *predict, *prepare;
+     * prepare  inputs -> what the measured states measure (NULL when there are none)
+     * single   predict for one sample, made of it by a pass; NULL where samples meet */
+    Graph *init, *step, *eval, *report, *predict, *prepare, *single;
 } Program;
 
 #endif

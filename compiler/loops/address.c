@@ -256,6 +256,13 @@ const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *l
     return sum_text(n->b->arena, &s);
 }
 
+bool within_halo(const Layout *l, const Expr *load, int a)
+{
+    int64_t low, high;
+
+    return expr_range(load->args[a], &low, &high) && low >= -l->low[a] && high < l->size[a] + l->high[a];
+}
+
 const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *lane, unsigned *dims)
 {
     const Layout *l = &p->layout;
@@ -264,7 +271,7 @@ const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *l
     for (int a = 0; load->padded && a < load->nargs; a++) {
         int64_t low, high;
         bool known = expr_range(load->args[a], &low, &high);
-        if (known && low >= -l->low[a] && high < l->size[a] + l->high[a])
+        if (within_halo(l, load, a))
             continue;
         const char *at = whole_text(n, load->args[a], lane, dims);
         if (!known || low < 0)
@@ -280,19 +287,19 @@ bool lane_dependent(const Nest *n, const Expr *e)
     return n->c->lane_index && expr_has_index(e, n->c->lane_index);
 }
 
-bool is_contiguous(const Nest *n, const Place *p, Expr *const *at)
+int64_t lane_step(const Nest *n, const Place *p, Expr *const *at)
 {
     const Layout *l = &p->layout;
     int64_t step = 0;
 
     if (n->c->flat)
-        return true;
+        return 1;
     for (int a = 0; a < l->rank; a++) {
         Affine f;
         if (!lane_dependent(n, at[a]))
             continue;
         if (!expr_affine(at[a], &f))
-            return false;
+            return -1;
         if (l->order == ORDER_LANES && a == 0) {
             step += is_batch(at[a]) ? 1 : LANES;
             continue;
@@ -301,5 +308,12 @@ bool is_contiguous(const Nest *n, const Place *p, Expr *const *at)
             if (f.index[k] == n->c->lane_index)
                 step += f.coef[k] * l->stride[a];
     }
-    return step == 1;
+    return step;
+}
+
+bool is_contiguous(const Nest *n, const Place *p, Expr *const *at) { return lane_step(n, p, at) == 1; }
+
+bool may_run_over(const Nest *n, const Place *p)
+{
+    return n->b->graph->single && n->c->lane == LANE_AXIS && p->storage->kind == STORAGE_WORK;
 }

@@ -272,7 +272,7 @@ Choice *choose_lane(Build *b, Equation *q)
         set_lane(c, LANE_SAMPLES, c->batch, "sixteen samples side by side");
     else if (c->scatter || q->out->batched)
         set_lane(c, LANE_NONE, NULL, "places of the result are met more than once");
-    else if ((c->flat = is_flat(q, c->value)))
+    else if (!b->graph->single && (c->flat = is_flat(q, c->value)))
         set_lane(c, LANE_AXIS, NULL, "all elements in one row");
     else if (q->out->rank == 0 && q->how == EQ_MAP)
         set_lane(c, LANE_NONE, NULL, "a single number");

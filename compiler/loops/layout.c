@@ -60,6 +60,17 @@ static void layout_rows(Layout *l, const Tensor *t)
     l->count = l->stride[0] * blocks_of(t->size[0]) * LANES;
 }
 
+/* Of one sample: a temporary with room around it for padded reads, and behind it for vectors that run over its end. */
+static void layout_single(Layout *l)
+{
+    enum { SLACK = 3 * LANES };
+
+    l->count = blocks_of(lay_axes(l, 0, 1)) * LANES + SLACK;
+    l->origin = 0;
+    for (int a = 0; a < l->rank; a++)
+        l->origin += l->low[a] * l->stride[a];
+}
+
 /* `natural`: nothing between neighbours, so that another tensor's view of the same bytes is row-major too. */
 static void layout_lanes(Layout *l, bool natural)
 {
@@ -115,14 +126,18 @@ Place *place_written(Build *b, const Choice *c)
 
 /* --- halos --- */
 
-/* How far a padded load goes outside, added to the halo that the tensor has so far. */
-static void widen(const Expr *load, Layout *l)
+/* How far a padded load goes outside, added to the halo that the tensor has so far. Without samples in lanes only
+ * windows are worth it: what merely moves along an axis asks once whether it is inside. */
+static void widen(const Expr *load, Layout *l, bool single)
 {
     int64_t low[MAX_RANK] = {0}, high[MAX_RANK] = {0};
     double before = 1, after = 1;
 
-    for (int a = 1; a < load->nargs; a++) {
+    for (int a = single ? 0 : 1; a < load->nargs; a++) {
         int64_t from, to;
+        Affine f;
+        if (single && (!expr_affine(load->args[a], &f) || f.n < 2))
+            continue;
         if (!expr_range(load->args[a], &from, &to))
             return;
         int64_t outside = -from > to - l->size[a] + 1 ? -from : to - l->size[a] + 1;
@@ -198,11 +213,12 @@ static Tensor *copied_tensor(const Equation *q)
     return v->tensor->role == ROLE_TEMP || v->tensor->role == ROLE_INPUT ? v->tensor : NULL;
 }
 
-static bool same_bytes(const Equation *q, const Layout *out, const Layout *in)
+static bool same_bytes(const Build *b, const Equation *q, const Layout *out, const Layout *in)
 {
     Affine f, g;
+    bool fits = b->graph->single ? tensor_count(q->out) == tensor_count(q->value->tensor) : out->count == in->count;
 
-    return out->count == in->count && affine_address(out, q->at, &f) && affine_address(in, q->value->args, &g) &&
+    return fits && affine_address(out, q->at, &f) && affine_address(in, q->value->args, &g) &&
            affine_equal(&f, &g);
 }
 
@@ -300,18 +316,37 @@ static int field_number(const Build *b, const char *name)
     return -1;
 }
 
+static int output_number(const Build *b, const char *name)
+{
+    if (b->program)
+        for (int i = 0; i < b->program->outputs.n; i++)
+            if (strcmp(b->program->outputs.at[i].tensor, name) == 0)
+                return i;
+    return -1;
+}
+
 static void place_unbatched(Build *b, Tensor *t)
 {
     Place *p = &b->rows[t->id];
     StorageKind kind = STORAGE_WORK;
 
-    layout_kept(&p->layout, t->rank, t->size, t->integer);
+    if (b->graph->single && t->rank > 0 && t->role == ROLE_TEMP && !t->wanted)
+        layout_single(&p->layout);
+    else if (b->graph->single && (t->role == ROLE_INPUT || t->wanted))
+        layout_field(&p->layout, t);
+    else
+        layout_kept(&p->layout, t->rank, t->size, t->integer);
     if (t->role == ROLE_SCALAR)
         kind = STORAGE_SCALAR;
+    else if (b->graph->single && t->role == ROLE_INPUT)
+        kind = STORAGE_FIELD;
+    else if (b->graph->single && t->wanted)
+        kind = STORAGE_OUTPUT;
     else if (t->role == ROLE_PARAM || t->role == ROLE_STATE || (t->wanted && is_kept(b, t->name)))
         kind = STORAGE_KEPT;
     p->storage = storage_new(b, t->name, kind, t, &p->layout);
     p->storage->wanted = t->wanted;
+    p->storage->field = kind == STORAGE_FIELD ? field_number(b, t->name) : kind == STORAGE_OUTPUT ? output_number(b, t->name) : 0;
 }
 
 static void place_batched(Build *b, Tensor *t)
@@ -338,6 +373,8 @@ static void find_halos(Build *b)
         const Tensor *t = b->graph->tensors.at[i];
         if (t->batched)
             layout_start(&b->lanes[t->id].layout, ORDER_LANES, t->rank, t->size, t->integer);
+        else if (b->graph->single)
+            layout_start(&b->rows[t->id].layout, ORDER_ROWS, t->rank, t->size, t->integer);
     }
     for (int i = 0; i < b->choices.n; i++) {
         const Choice *c = b->choices.at[i];
@@ -345,6 +382,8 @@ static void find_halos(Build *b)
         for (int k = 0; k < 2; k++)
             for (int j = 0; j < l[k]->n; j++) {
                 const Expr *load = l[k]->at[j];
+                if (b->graph->single && load->padded && load->tensor->role == ROLE_TEMP && !load->tensor->wanted)
+                    widen(load, &b->rows[load->tensor->id].layout, true);
                 if (!load->tensor->batched)
                     continue;
                 if (reads_rows(c, load)) {
@@ -353,7 +392,7 @@ static void find_halos(Build *b)
                 }
                 b->want_lanes[load->tensor->id] = true;
                 if (load->padded)
-                    widen(load, &b->lanes[load->tensor->id].layout);
+                    widen(load, &b->lanes[load->tensor->id].layout, false);
             }
     }
 }
@@ -381,7 +420,7 @@ static bool is_reshape(const Build *b, const Equation *q)
 {
     const Tensor *from = copied_tensor(q);
 
-    return from && from->batched && same_bytes(q, &b->lanes[q->out->id].layout, &b->lanes[from->id].layout);
+    return from && from->batched && same_bytes(b, q, &b->lanes[q->out->id].layout, &b->lanes[from->id].layout);
 }
 
 /* Sample by sample, too, a reshaped tensor is the other one: the caller's own input perhaps. */
@@ -440,7 +479,7 @@ void layouts_make(Build *b)
         const Tensor *from = copied_tensor(q);
         Place *places = q->out->batched ? b->lanes : b->rows;
         if (!from || places[q->out->id].storage->kind != STORAGE_WORK ||
-            !same_bytes(q, &places[q->out->id].layout, &places[from->id].layout))
+            !same_bytes(b, q, &places[q->out->id].layout, &places[from->id].layout))
             continue;
         places[from->id].storage->wanted |= q->out->wanted;
         places[q->out->id].storage = places[from->id].storage;

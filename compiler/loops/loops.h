@@ -152,6 +152,7 @@ typedef struct Loops {
     LIST(Phase) phases;
     int threads;              /* 1: too little work for a parallel region: no OpenMP at all */
     double flops, bytes;      /* of a full batch */
+    double cycles;            /* a rough estimate: of one block of samples, or of the one */
     struct Place *rows, *lanes; /* for loops_storage */
 } Loops;
 

@@ -156,6 +156,14 @@ static void clear_axis(Text *out, const Layout *l, int a, int depth, const char 
     line(out, depth, "}");
 }
 
+/* Of one sample: all of it, which costs less than to find the halo. */
+static void clear_all(Text *out, const Layout *l)
+{
+    line(out, 1, "for (long task = first; task < end; task++)");
+    line(out, 2, "for (long e = 0; e < %lld; e += 16)", (long long)l->count);
+    line(out, 3, l->integer ? "nn_storei(to + e, nn_seti(0));" : "nn_store(to + e, nn_set(0.0f));");
+}
+
 Kernel *kernel_clear(Build *b, const Place *p)
 {
     static const char *const names[] = {"to"};
@@ -166,16 +174,20 @@ Kernel *kernel_clear(Build *b, const Place *p)
 
     kernel_arg(k, p->storage, true);
     k->kind = KERNEL_CLEAR;
-    k->blocked = true;
+    k->blocked = l->order == ORDER_LANES;
     k->tasks = 1;
-    k->lane = LANE_SAMPLES;
+    k->lane = k->blocked ? LANE_SAMPLES : LANE_AXIS;
     k->why = "zeros around what padded reads need";
     for (int a = 0; a < l->rank; a++)
         inside *= (double)l->size[a];
     k->bytes = (double)layout_bytes(l) - 4 * inside;
-    line(&out, 1, "for (long block = first; block < end; block++) {");
-    clear_axis(&out, l, 1, 2, arena_print(b->arena, "to + %lld * block", (long long)l->stride[0]));
-    line(&out, 1, "}");
+    if (k->blocked) {
+        line(&out, 1, "for (long block = first; block < end; block++) {");
+        clear_axis(&out, l, 1, 2, arena_print(b->arena, "to + %lld * block", (long long)l->stride[0]));
+        line(&out, 1, "}");
+    } else {
+        clear_all(&out, l);
+    }
     kernel_function(b, k, arena_print(b->arena, "clear_%s", c_name(b->arena, p->storage->tensor->name)), NULL, names,
                     out.s);
     return k;

@@ -77,7 +77,13 @@ const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
 const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *lane, unsigned *dims);
 /* What must hold for a padded load to be inside its storage, or NULL when the halo takes care of it. */
 const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *lane, unsigned *dims);
+/* The storage has zeros wherever the load may go along axis a, or all is inside. */
+bool within_halo(const Layout *l, const Expr *load, int a);
 bool lane_dependent(const Nest *n, const Expr *e);
+/* How many elements lie from one lane to the next, or -1 when that is not always the same. */
+int64_t lane_step(const Nest *n, const Place *p, Expr *const *at);
+/* Loads may take more than the lanes in use: there is room behind the last row, and what is there is not stored. */
+bool may_run_over(const Nest *n, const Place *p);
 /* Steps of the lane's index are steps of one element: a vector may be loaded or stored at once. */
 bool is_contiguous(const Nest *n, const Place *p, Expr *const *at);
 

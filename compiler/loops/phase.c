@@ -195,7 +195,7 @@ static void choose_threads(Build *b, Kernel **kernels, int n)
     }
     b->loops->threads = 1;
     for (int i = 0; i < n; i++) {
-        if (all < WORTH_THREADS)
+        if (all < WORTH_THREADS || b->graph->single)
             kernels[i]->threads = 1;
         if (kernels[i]->threads > b->loops->threads)
             b->loops->threads = kernels[i]->threads;

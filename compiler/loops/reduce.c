@@ -21,6 +21,24 @@ static void over_tile(Nest *n, const char *format, const char *what, const char 
     line(&n->out, n->depth + c->ntiles, format, nest_steps(n, what), value);
 }
 
+/* The sums of a tile are neighbours in the result: they are finished side by side. */
+static bool ends_together(const Nest *n)
+{
+    const Choice *c = n->c;
+    const Place *p = place_written(n->b, c);
+    int64_t step = 0;
+
+    if (c->q->how != EQ_SUM || c->ntiles != 1 || n->tile[0] < 5 || n->tile[0] > LANES || p->layout.integer)
+        return false;
+    for (int a = 0; a < p->layout.rank; a++) {
+        Affine f;
+        if (!expr_affine(c->q->at[a], &f))
+            return false;
+        step += affine_coef(&f, c->tile_index[0]) * p->layout.stride[a];
+    }
+    return step == 1;
+}
+
 static void declare(Nest *n, const char *name, const char *value)
 {
     Text t = {.arena = n->b->arena};
@@ -31,7 +49,7 @@ static void declare(Nest *n, const char *name, const char *value)
         return;
     }
     for (int d = 0; d < n->c->ntiles; d++)
-        text_print(&t, "[%d]", n->tile[d]);
+        text_print(&t, "[%d]", sums_lanes(n->c) && ends_together(n) ? LANES : n->tile[d]);
     line(&n->out, n->depth, "%s;", t.s);
     over_tile(n, "%s = nn_set(%s);", name, value);
 }
@@ -88,6 +106,15 @@ static void print_argmax(Nest *n)
     scope_end(&s, arena_print(a, "%s = nn_select(more, nn_set((float)%s), %s);", acc, at, acc));
 }
 
+/* In lanes that are not in use the product is 0: both factors are loads, which give 0 there. */
+static bool vanishes_beyond(const Nest *n, const Expr *e)
+{
+    for (int i = 0; i < e->nargs; i++)
+        if (e->args[i]->kind != EXPR_LOAD || !lane_dependent(n, e->args[i]))
+            return false;
+    return true;
+}
+
 /* sums of the tile += value */
 static void print_step(Nest *n)
 {
@@ -105,7 +132,8 @@ static void print_step(Nest *n)
     scope_users(c->q->value);
     const Expr *value = nest_conditions(n, &s, c->q->value);
     Piece sum = {TYPE_VECTOR, nest_dims(n), acc, true};
-    if (how == EQ_SUM && !n->doubles && n->partial == LANES && expr_is(value, OP_mul)) {
+    if (how == EQ_SUM && !n->doubles && expr_is(value, OP_mul) &&
+        (n->partial == LANES || c->lane == LANE_AXIS || vanishes_beyond(n, value))) {
         Piece next = scope_multiply_add(&s, value, sum);
         scope_end(&s, arena_print(a, "%s = %s;", acc, next.text));
         return;
@@ -173,6 +201,23 @@ static void print_reduction(Nest *n, int i)
     }
 }
 
+/* Sixteen sums at once. */
+static void print_together(Nest *n)
+{
+    unsigned dims = 0;
+    const Place *p = place_written(n->b, n->c);
+    int tile = n->tile[0];
+
+    if (tile < LANES)
+        line(&n->out, n->depth, "for (int l = %d; l < %d; l++) acc[l] = nn_set(0.0f);", tile, LANES);
+    line(&n->out, n->depth, "const long %s = 0;", n->step_name[0]);
+    const char *at = address_text(n, p, n->c->q->at, NULL, &dims), *name = nest_arg(n, p, true);
+    if (tile < LANES)
+        line(&n->out, n->depth, "nn_store_first(%s + %s, %d, nn_sum16(acc));", name, at, tile);
+    else
+        line(&n->out, n->depth, "nn_store(%s + %s, nn_sum16(acc));", name, at);
+}
+
 static const char *horizontal(How how)
 {
     return how == EQ_SUM ? "nn_sum" : how == EQ_MAX ? "nn_hmax" : how == EQ_MIN ? "nn_hmin" : "nn_hprod";
@@ -191,6 +236,10 @@ static void print_ending(Nest *n)
     scope_start(&s, n, n->depth);
     if (q->tail)
         scope_users(q->tail);
+    if (sums_lanes(c) && q->out->rank > 0 && ends_together(n)) {
+        print_together(n);
+        return;
+    }
     if (sums_lanes(c) && q->out->rank > 0) {
         unsigned dims = 0;
         const char *at = address_text(n, p, q->at, NULL, &dims);

@@ -84,7 +84,7 @@ static void tiling_new(Tiling *t, const Choice *c)
 
     *t = (Tiling){.choice = c, .iterations = 1, .ending = 2};
     if (sums_lanes(c))
-        t->ending = 9;
+        t->ending = c->lane == LANE_AXIS_SUM ? 4 : 9; /* side by side, or one by one */
     for (int i = 0; i < c->outer; i++)
         if (!q->box[i]->batch && q->box[i]->size > 1)
             t->candidate[t->ncandidates++] = q->box[i];
@@ -112,13 +112,14 @@ void choose_tile(Choice *c)
 
     if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE || c->flat)
         return;
+    int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
     tiling_new(&t, c);
     for (int i = 0; i < t.ncandidates; i++)
         for (int j = i + 1; j <= t.ncandidates; j++) {
             int k[MAX_TILES] = {i, j < t.ncandidates ? j : -1}; /* the last j is none at all */
             int64_t m = steps_of(c, t.candidate[i]), n = k[1] < 0 ? 1 : steps_of(c, t.candidate[j]);
-            for (int a = 1; a <= MAX_STEPS && a <= m; a++)
-                for (int b = 1; a * b <= MAX_STEPS && b <= n; b++) {
+            for (int a = 1; a <= most && a <= m; a++)
+                for (int b = 1; a * b <= most && b <= n; b++) {
                     if (!worth_trying(m, a) || !worth_trying(n, b))
                         continue;
                     double cycles = pair_cycles(&t, k, (int[]){a, b});

@@ -9,7 +9,8 @@
 Graph *program_graph(const Program *p, GraphKind kind)
 {
     Graph *const graphs[GRAPHS] = {[GRAPH_INIT] = p->init,     [GRAPH_STEP] = p->step,       [GRAPH_EVAL] = p->eval,
-                                   [GRAPH_REPORT] = p->report, [GRAPH_PREDICT] = p->predict, [GRAPH_PREPARE] = p->prepare};
+                                   [GRAPH_REPORT] = p->report, [GRAPH_PREDICT] = p->predict, [GRAPH_PREPARE] = p->prepare,
+                                   [GRAPH_SINGLE] = p->single};
     int phase = (int)kind - GRAPH_STEP;
 
     return is_step(kind) && phase > 0 ? (phase < p->phases.n ? p->phases.at[phase].step : NULL) : graphs[kind];
@@ -77,6 +78,14 @@ static void work_make(Arena *a, Work *w, Loops *loops)
     w->bytes = plan_pack(a, w->buffers, w->n);
 }
 
+/* A block of sixteen samples takes as long as how many of them, one by one? */
+static int few_samples(const Work *work)
+{
+    const Loops *many = work[GRAPH_PREDICT].loops, *one = work[GRAPH_SINGLE].loops;
+
+    return many && one && one->cycles > 0 ? (int)(many->cycles / one->cycles) : 0;
+}
+
 /* Never none: a caller may declare an array of so many bytes. */
 static int64_t scratch_bytes(const Work *w)
 {
@@ -107,6 +116,9 @@ Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions
     }
     plan->bytes = plan->work_offset + most;
     plan->predict_bytes = scratch_bytes(&plan->work[GRAPH_PREDICT]);
+    plan->few = few_samples(plan->work);
+    if (plan->work[GRAPH_SINGLE].bytes > plan->predict_bytes) /* the two share it */
+        plan->predict_bytes = plan->work[GRAPH_SINGLE].bytes;
     plan->prepare_bytes = scratch_bytes(&plan->work[GRAPH_PREPARE]);
     return plan;
 }

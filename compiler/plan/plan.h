@@ -16,7 +16,7 @@
 enum { PLAN_ALIGN = 64 };
 
 /* A program's graphs; the steps after the first are those of the phases after the first. */
-typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_LAST_STEP = GRAPH_STEP + MAX_PHASES - 1, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPHS } GraphKind;
+typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_LAST_STEP = GRAPH_STEP + MAX_PHASES - 1, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPH_SINGLE, GRAPHS } GraphKind;
 Graph *program_graph(const Program *p, GraphKind kind); /* or NULL */
 static inline bool is_step(GraphKind kind) { return kind >= GRAPH_STEP && kind <= GRAPH_LAST_STEP; }
 
@@ -56,6 +56,7 @@ typedef struct Plan {
     int64_t weight_bytes; /* scalars, parameters and buffers */
     int64_t bytes;        /* the context */
     int64_t predict_bytes, prepare_bytes;
+    int few; /* fewer samples than this are predicted one by one */
 } Plan;
 
 /* `loops` has GRAPHS members, NULL where the program has no such graph; all made with `f`. */

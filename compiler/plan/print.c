@@ -73,7 +73,8 @@ void plan_print(Text *t, const Program *p, const Plan *plan)
     static const char *const titles[GRAPHS] = {
         [GRAPH_INIT] = "work of init (shared)",     [GRAPH_STEP] = "work of step (shared)",
         [GRAPH_EVAL] = "work of eval (shared)",     [GRAPH_REPORT] = "work of report (shared)",
-        [GRAPH_PREDICT] = "scratch of predict",     [GRAPH_PREPARE] = "scratch of prepare"};
+        [GRAPH_PREDICT] = "scratch of predict",     [GRAPH_PREPARE] = "scratch of prepare",
+        [GRAPH_SINGLE] = "scratch of predict for one sample (shared)"};
 
     print_kept(t, p, plan);
     for (GraphKind i = 0; i < GRAPHS; i++) {

@@ -173,7 +173,7 @@ static void **storages_new(Arena *a, const Compiled *c, const Run *r, int64_t n)
         const Storage *x = c->loops->storages.at[i];
         int64_t bytes = layout_bytes(&x->layout);
         /* The caller's are exactly as long as n samples, on the heap, where a sanitizer sees who goes further. */
-        if (x->kind == STORAGE_FIELD || x->kind == STORAGE_OUTPUT)
+        if ((x->kind == STORAGE_FIELD || x->kind == STORAGE_OUTPUT) && !c->graph->single)
             bytes = bytes / x->layout.size[0] * n;
         if (posix_memalign(&s[i], 64, (size_t)bytes) != 0)
             exit(99);
@@ -183,7 +183,7 @@ static void **storages_new(Arena *a, const Compiled *c, const Run *r, int64_t n)
         if (x->kind == STORAGE_WORK || x->kind == STORAGE_OUTPUT || result)
             memset(s[i], 0x7f, (size_t)bytes); /* large floats; zero times these is no harm, but sums show them */
         else if (given) /* seed and steps are 0 where the graph does not know them */
-            for_elements(&x->layout, x->kind == STORAGE_FIELD ? n : -1, fill_element,
+            for_elements(&x->layout, x->kind == STORAGE_FIELD && !c->graph->single ? n : -1, fill_element,
                          &(Fill){&x->layout, s[i], r->data[given->id]});
     }
     return s;

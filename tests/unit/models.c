@@ -82,7 +82,7 @@ static const struct {
      "train M on d { loss = cross_entropy\noptimizer = adagrad\nschedule = cosine\nbatch = 16\nmetrics = auc }\n"},
 };
 
-enum { NMODELS = sizeof models / sizeof *models, NGRAPHS = 6 };
+enum { NMODELS = sizeof models / sizeof *models, NGRAPHS = 7 };
 
 typedef struct Model {
     Arena *arena;
@@ -94,15 +94,24 @@ static Model made[NMODELS];
 
 static Graph *graph_of(Program *p, int i)
 {
-    Graph *const g[NGRAPHS] = {p->init, p->step, p->eval, p->report, p->predict, p->prepare};
+    Graph *const g[NGRAPHS] = {p->init, p->step, p->eval, p->report, p->predict, p->prepare, p->single};
 
     return g[i];
+}
+
+static void add_graph(Model *x, int i, Graph *g, Text *text, int m)
+{
+    char prefix[32];
+
+    x->c[i].graph = g;
+    x->c[i].program = x->program;
+    snprintf(prefix, sizeof prefix, "m%d_%d_", m, i);
+    kernels_print(text, &x->c[i], prefix);
 }
 
 static bool make_model(int m, Text *text)
 {
     Model *x = &made[m];
-    char prefix[32];
 
     x->arena = arena_new();
     int file = source_add(models[m].name, models[m].text, strlen(models[m].text), false);
@@ -113,15 +122,18 @@ static bool make_model(int m, Text *text)
         Graph *g = graph_of(x->program, i);
         if (!g)
             continue;
+        if (g->single) { /* its passes are those of predict */
+            add_graph(x, i, g, text, m);
+            continue;
+        }
         graph_gather(g);
         graph_simplify(g);
         graph_hoist(g);
         graph_fuse(g);
         graph_drop_dead(g);
-        x->c[i].graph = g;
-        x->c[i].program = x->program;
-        snprintf(prefix, sizeof prefix, "m%d_%d_", m, i);
-        kernels_print(text, &x->c[i], prefix);
+        if (g == x->program->predict)
+            x->program->single = graph_single(g, "predict_one");
+        add_graph(x, i, g, text, m);
     }
     return true;
 }
