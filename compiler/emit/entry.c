@@ -207,7 +207,7 @@ static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind
     for (int i = 0; i < n; i++)
         text_print(t, "    if (!%s)\n        return %s_EARGUMENT;\n", names[i], up(t, p));
     print_field_checks(t, p, "", false);
-    if (kind == GRAPH_PREDICT && p->single && few > 1) {
+    if (kind == GRAPH_PREDICT && few > 1) {
         text_print(t, "    if (n < %d) { /* sooner done one by one than sixteen at once */\n        for (long i = 0; i < n; i++)\n"
                       "            %s_run_predict_one(ctx, scratch", few, prefix);
         print_sample(t, p, n, outputs, NULL);

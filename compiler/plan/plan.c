@@ -79,11 +79,18 @@ static void work_make(Arena *a, Work *w, Loops *loops)
 }
 
 /* A block of sixteen samples takes as long as how many of them, one by one? */
-static int few_samples(const Work *work)
+static int few_samples(Loops *const *loops)
 {
-    const Loops *many = work[GRAPH_PREDICT].loops, *one = work[GRAPH_SINGLE].loops;
+    const Loops *many = loops[GRAPH_PREDICT], *one = loops[GRAPH_SINGLE];
 
     return many && one && one->cycles > 0 ? (int)(many->cycles / one->cycles) : 0;
+}
+
+/* Nobody calls its kernels. */
+static void drop_kernels(Loops *l)
+{
+    for (int i = 0; l && i < l->kernels.n; i++)
+        l->kernels.at[i]->function->uses--;
 }
 
 /* Never none: a caller may declare an array of so many bytes. */
@@ -109,14 +116,18 @@ Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions
         at += 8 * output_count(&p->metrics.at[i]);
     plan->work_offset = rounded(at);
 
+    plan->few = few_samples(loops);
+    if (plan->few < 2)
+        drop_kernels(loops[GRAPH_SINGLE]);
     for (GraphKind i = 0; i < GRAPHS; i++) {
+        if (i == GRAPH_SINGLE && plan->few < 2)
+            continue;
         work_make(a, &plan->work[i], loops[i]);
         if (i <= GRAPH_REPORT && plan->work[i].bytes > most)
             most = plan->work[i].bytes;
     }
     plan->bytes = plan->work_offset + most;
     plan->predict_bytes = scratch_bytes(&plan->work[GRAPH_PREDICT]);
-    plan->few = few_samples(plan->work);
     if (plan->work[GRAPH_SINGLE].bytes > plan->predict_bytes) /* the two share it */
         plan->predict_bytes = plan->work[GRAPH_SINGLE].bytes;
     plan->prepare_bytes = scratch_bytes(&plan->work[GRAPH_PREPARE]);

@@ -56,7 +56,7 @@ typedef struct Plan {
     int64_t weight_bytes; /* scalars, parameters and buffers */
     int64_t bytes;        /* the context */
     int64_t predict_bytes, prepare_bytes;
-    int few; /* fewer samples than this are predicted one by one */
+    int few; /* so many samples or more go in blocks, fewer one by one; below 2: all in blocks, work[GRAPH_SINGLE] is empty */
 } Plan;
 
 /* `loops` has GRAPHS members, NULL where the program has no such graph; all made with `f`. */
