@@ -11,7 +11,7 @@ B      := build
 CC     := cc
 CFLAGS := -O2 -g
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-          -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wvla -Werror
+          -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wvla -Wno-psabi -Werror
 ALL    := -std=c11 -D_GNU_SOURCE $(CFLAGS)
 
 COMPILER := $(sort $(wildcard compiler/*/*.c) $(wildcard compiler/*.c))

@@ -185,7 +185,7 @@ static Compiler compiler_find(Job *j)
 static void compile_model(Job *j, Command *c, const Compiler *cc, const char *source, const char *object)
 {
     /* What is to be unrolled says so: more takes time and gains nothing. */
-    static const char *const always[] = {"-std=c11", "-O2", "-fno-unroll-loops", "-ffp-contract=off", "-fno-math-errno",
+    static const char *const always[] = {"-std=c11", "-O2", "-fno-unroll-loops", "-ffp-contract=off", "-Wno-psabi", "-fno-math-errno",
                                          "-fno-trapping-math", NULL};
     const Target *target = target_find(j->arena, j->options->target);
 
