@@ -42,6 +42,7 @@ const Pass passes[] = {
     {"fuse",     NULL,      graph_fuse,      SHOW_GRAPH, true,  "equations into the ones that read them"},
     {"dead",     NULL,      graph_drop_dead, SHOW_GRAPH, true,  "equations nobody reads are dropped"},
     {"single",   run_single, NULL,           SHOW_GRAPH, true,  "predict once more, for one sample: no batch axis"},
+    {"winograd", NULL,      graph_winograd,  SHOW_GRAPH, true,  "3 x 3 windows with fewer multiplications"},
     {"loops",    run_loops, NULL,            SHOW_LOOPS, false, "equations to loop nests: lanes, tiles, threads"},
     {"plan",     run_plan,  NULL,            SHOW_PLAN,  false, "a place in memory for every buffer"},
 };

@@ -5,7 +5,7 @@
  * fewest cycles for the whole result wins, remainders included. */
 #include "loops/build.h"
 
-enum { MAX_STEPS = 28 };
+enum { MAX_STEPS = 28, MOST_CHOICES = 8 };
 
 /* A load as the tile sees it. */
 typedef struct Need {
@@ -105,12 +105,48 @@ static bool worth_trying(int64_t size, int steps)
     return steps <= size && (size % steps == 0 || steps <= 8 || steps % 4 == 0);
 }
 
+/* e asks whether x is this or that constant. */
+static bool asks_for(Expr *e, const Index *x, unsigned walk)
+{
+    if (e->walk == walk)
+        return false;
+    e->walk = walk;
+    if (expr_is(e, OP_eq) && e->args[0]->kind == EXPR_INDEX && e->args[0]->index == x && e->args[1]->kind == EXPR_NUMBER)
+        return true;
+    for (int i = 0; i < e->nargs; i++)
+        if (asks_for(e->args[i], x, walk))
+            return true;
+    return false;
+}
+
+/* A map that chooses by an index among a few expressions (see graph/winograd.c): all its steps are unrolled, so that
+ * what they share is computed once and the choice costs nothing. */
+static void unroll_choices(Choice *c)
+{
+    const Equation *q = c->q;
+
+    if (c->lane == LANE_NONE || c->flat)
+        return;
+    for (int i = 0; i < c->outer && c->ntiles < MAX_TILES; i++) {
+        Index *x = q->box[i];
+        if (x->batch || x == c->lane_index || x->size > MOST_CHOICES || !asks_for(q->value, x, expr_walk()))
+            continue;
+        c->tile_index[c->ntiles] = x;
+        c->tile[c->ntiles++] = (int)x->size;
+        c->flops /= (double)x->size; /* nearly all of it is shared */
+    }
+}
+
 void choose_tile(Choice *c)
 {
     Tiling t;
     double best = 1e30;
 
-    if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE || c->flat)
+    if (c->q->how == EQ_MAP) {
+        unroll_choices(c);
+        return;
+    }
+    if (c->scatter || c->lane == LANE_NONE || c->flat)
         return;
     int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
     tiling_new(&t, c);
