@@ -338,16 +338,47 @@ NN_INLINE nn_v nn_sum16(const nn_v *a)
 #endif
 }
 
-/* Every second one of 32 floats. */
-NN_INLINE nn_v nn_load_even(const float *p)
+/* Eight floats here and eight there. */
+__extension__ typedef float nn_v8u __attribute__((vector_size(32), aligned(4), may_alias));
+NN_INLINE nn_v nn_load_halves(const float *p, const float *q)
 {
 #ifdef NN_SHUFFLE
-    nn_v a = nn_load(p), b = nn_load(p + 16);
+    nn_v8 a = *(const nn_v8u *)p, b = *(const nn_v8u *)q;
+    return NN_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+    nn_v a = nn_set(0);
+    for (int i = 0; i < 8; i++) {
+        a[i] = p[i];
+        a[i + 8] = q[i];
+    }
+    return a;
+#endif
+}
+NN_INLINE void nn_store_halves(float *p, float *q, nn_v a)
+{
+#ifdef NN_SHUFFLE
+    *(nn_v8u *)p = NN_SHUFFLE(a, a, 0, 1, 2, 3, 4, 5, 6, 7);
+    *(nn_v8u *)q = NN_SHUFFLE(a, a, 8, 9, 10, 11, 12, 13, 14, 15);
+#else
+    for (int i = 0; i < 8; i++) {
+        p[i] = a[i];
+        q[i] = a[i + 8];
+    }
+#endif
+}
+
+/* Every second one of sixteen floats here and sixteen there. */
+NN_INLINE nn_v nn_load_even(const float *p, const float *q)
+{
+#ifdef NN_SHUFFLE
+    nn_v a = nn_load(p), b = nn_load(q);
     return NN_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 #else
     nn_v a = nn_set(0);
-    for (int i = 0; i < NN_LANES; i++)
+    for (int i = 0; i < 8; i++) {
         a[i] = p[2 * i];
+        a[i + 8] = q[2 * i];
+    }
     return a;
 #endif
 }

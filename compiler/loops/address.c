@@ -68,10 +68,12 @@ static void sum_index(Nest *n, Sum *s, int64_t coef, const Index *i, const char 
     sum_add(s, coef, v->name);
     if (v->dim >= 0) {
         *dims |= 1u << v->dim;
-        sum_add(s, coef * (i == n->c->lane_index ? LANES : 1), n->step_name[v->dim]);
+        sum_add(s, coef * lanes_of(n->c, i), n->step_name[v->dim]);
     }
     if (lane && i == n->c->lane_index)
-        sum_add(s, coef, lane);
+        sum_add(s, coef, n->c->fold ? arena_print(n->b->arena, "(%s %% 8)", lane) : lane);
+    else if (lane && i == n->c->fold)
+        sum_add(s, coef, arena_print(n->b->arena, "(%s / 8)", lane));
 }
 
 static void sum_expr(Nest *n, Sum *s, int64_t coef, const Expr *e, const char *lane, unsigned *dims)
@@ -284,16 +286,15 @@ const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *l
 
 bool lane_dependent(const Nest *n, const Expr *e)
 {
-    return n->c->lane_index && expr_has_index(e, n->c->lane_index);
+    return n->c->lane_index && (expr_has_index(e, n->c->lane_index) || (n->c->fold && expr_has_index(e, n->c->fold)));
 }
 
-int64_t lane_step(const Nest *n, const Place *p, Expr *const *at)
+/* From one step of x to the next, or -1. */
+static int64_t index_step(const Nest *n, const Place *p, Expr *const *at, const Index *x)
 {
     const Layout *l = &p->layout;
     int64_t step = 0;
 
-    if (n->c->flat)
-        return 1;
     for (int a = 0; a < l->rank; a++) {
         Affine f;
         if (!lane_dependent(n, at[a]))
@@ -304,11 +305,19 @@ int64_t lane_step(const Nest *n, const Place *p, Expr *const *at)
             step += is_batch(at[a]) ? 1 : LANES;
             continue;
         }
-        for (int k = 0; k < f.n; k++)
-            if (f.index[k] == n->c->lane_index)
-                step += f.coef[k] * l->stride[a];
+        step += affine_coef(&f, x) * l->stride[a];
     }
     return step;
+}
+
+int64_t lane_step(const Nest *n, const Place *p, Expr *const *at)
+{
+    return n->c->flat ? 1 : index_step(n, p, at, n->c->lane_index);
+}
+
+int64_t fold_step(const Nest *n, const Place *p, Expr *const *at)
+{
+    return n->c->fold ? index_step(n, p, at, n->c->fold) : 8 * lane_step(n, p, at);
 }
 
 bool is_contiguous(const Nest *n, const Place *p, Expr *const *at) { return lane_step(n, p, at) == 1; }

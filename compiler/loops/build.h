@@ -25,6 +25,7 @@ typedef struct Choice {
     Loads *value, *tail; /* what they read */
     LaneKind lane;
     Index *lane_index; /* NULL: LANE_NONE, or flat */
+    Index *fold;       /* LANE_AXIS over an axis of eight: lanes 8..15 are those of the next step of this index; or NULL */
     Index *batch;      /* the batch index of the box, or NULL */
     int outer;         /* indices in `at`: the first ones of the box */
     bool flat;         /* LANE_AXIS over all elements of equal tensors, padding included */
@@ -57,6 +58,13 @@ typedef struct Build {
 
 static inline bool over_samples(const Choice *c) { return c->lane == LANE_SAMPLES || c->lane == LANE_SAMPLES_SUM; }
 static inline bool sums_lanes(const Choice *c) { return c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM; }
+/* How many steps of an index of the result lie side by side in the lanes. */
+static inline int64_t lanes_of(const Choice *c, const Index *x)
+{
+    if (c->lane != LANE_AXIS || !x || (x != c->lane_index && x != c->fold))
+        return 1;
+    return x == c->fold ? 2 : c->fold ? LANES / 2 : LANES;
+}
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
 
 /* choose.c */

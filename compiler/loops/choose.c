@@ -149,7 +149,7 @@ static double loads_cost(const Loads *l, const Index *x, int vectors)
 
     for (int i = 0; i < l->n; i++) {
         int64_t stride = stride_of(l->at[i], x);
-        cost += stride == 0 ? 0.5 : stride == 1 ? 1 : 20;
+        cost += stride == 0 ? 0.5 : stride == 1 ? 1 : stride == 2 && l->at[i]->tensor->role == ROLE_TEMP && !l->at[i]->tensor->batched ? 3 : 20;
     }
     return cost * vectors;
 }
@@ -256,6 +256,33 @@ static void choose_unbatched(Choice *c)
         set_lane(c, LANE_NONE, NULL, "too small for lanes");
 }
 
+/* Indices only in subscripts: their values are no numbers on lanes. */
+static bool only_places(const Expr *e)
+{
+    if (e->kind == EXPR_INDEX || e->kind == EXPR_RANDOM)
+        return false;
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
+        if (!only_places(e->args[i]))
+            return false;
+    return true;
+}
+
+/* Rows of eight fill half of the lanes: two rows at once fill all. */
+static void fold_rows(Choice *c)
+{
+    const Equation *q = c->q;
+    int rank = q->out->rank;
+    const Expr *row = rank > 1 ? q->at[rank - 2] : NULL;
+
+    if (c->lane != LANE_AXIS || c->lane_index->size != LANES / 2 || q->out->integer || !row || row->kind != EXPR_INDEX ||
+        row->index->size % 2 != 0 || !only_places(q->value) || (q->tail && !only_places(q->tail)))
+        return;
+    for (int a = 0; a < rank; a++)
+        if (a != rank - 2 && expr_has_index(q->at[a], row->index))
+            return;
+    c->fold = row->index;
+}
+
 Choice *choose_lane(Build *b, Equation *q)
 {
     Choice *c = NEW(b->arena, Choice);
@@ -278,5 +305,7 @@ Choice *choose_lane(Build *b, Equation *q)
         set_lane(c, LANE_NONE, NULL, "a single number");
     else
         choose_unbatched(c);
+    if (b->graph->single)
+        fold_rows(c);
     return c;
 }

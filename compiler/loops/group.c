@@ -108,7 +108,7 @@ static bool same_lanes(const Choice *leader, const Choice *c)
         return c->flat;
     if (leader->lane == LANE_SAMPLES)
         return c->lane == LANE_SAMPLES;
-    return leader->lane == LANE_AXIS && !c->batch;
+    return leader->lane == LANE_AXIS && !c->batch && (!leader->fold || c->fold);
 }
 
 /* --- what is read --- */
@@ -239,6 +239,7 @@ static bool join(Grouping *g, Choice *leader, int i)
     }
     c->lane = leader->lane;
     c->lane_index = leader->lane_index;
+    c->fold = leader->fold;
     c->batch = leader->batch;
     c->flat = leader->flat;
     c->leader = leader;

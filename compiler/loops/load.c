@@ -64,13 +64,16 @@ Piece scope_load(Scope *s, const Expr *e)
     for (int i = 0; e->padded && i < e->nargs; i++)
         uniform_bounds = uniform_bounds && (!lane_dependent(n, e->args[i]) || is_batch(e->args[i]) || within_halo(&p->layout, e, i));
     bool over = may_run_over(n, p), pairs = over && !integer && lane_step(n, p, e->args) == 2;
-    if ((!is_contiguous(n, p, e->args) && !pairs) || !uniform_bounds || (integer && n->partial < LANES))
+    if ((!is_contiguous(n, p, e->args) && !pairs) || !uniform_bounds || (integer && (n->partial < LANES || n->c->fold)))
         return gathered(s, e, p);
     const char *at = address_text(n, p, e->args, NULL, &dims), *inside = inside_text(n, p, e, NULL, &dims);
+    long long half = (long long)fold_step(n, p, e->args);
     if (integer)
         text = arena_print(a, "nn_float(nn_loadi(%s + %s))", name, at);
     else if (pairs)
-        text = arena_print(a, "nn_load_even(%s + %s)", name, at);
+        text = arena_print(a, "nn_load_even(%s + %s, %s + %s + %lld)", name, at, name, at, half);
+    else if (n->c->fold)
+        text = arena_print(a, "nn_load_halves(%s + %s, %s + %s + %lld)", name, at, name, at, half);
     else if (n->partial < LANES && !over)
         text = arena_print(a, "nn_load_first(%s + %s, %d)", name, at, n->partial);
     else

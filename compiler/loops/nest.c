@@ -27,15 +27,14 @@ static int dim_of(const Choice *c, const Index *x)
 static int parts_of(const Choice *c, const Index *x, Part *part)
 {
     int d = dim_of(c, x), tile = d < 0 ? 1 : c->tile[d], n = 0;
-    bool lanes = c->lane == LANE_AXIS && x == c->lane_index;
-    int64_t width = lanes ? LANES : 1, whole = x->size / width;
+    int64_t width = lanes_of(c, x), whole = x->size / width;
 
     if (whole >= tile)
         part[n++] = (Part){0, whole / tile, tile * width, tile, LANES};
     if (whole % tile)
         part[n++] = (Part){whole / tile * tile * width, 1, 0, (int)(whole % tile), LANES};
-    if (lanes && x->size % LANES)
-        part[n++] = (Part){whole * LANES, 1, 0, 1, (int)(x->size % LANES)};
+    if (x->size % width)
+        part[n++] = (Part){whole * width, 1, 0, 1, (int)(x->size % width)};
     return n;
 }
 
@@ -92,7 +91,12 @@ static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
         return arena_print(a, v.atom || !*cast ? "%s[%s] = %s%s;" : "%s[%s] = %s(%s);", name, at, cast, v.text);
     }
     v = scope_as(s, v, TYPE_VECTOR);
-    if (!is_contiguous(n, p, c->q->at)) {
+    if (c->fold && !p->layout.integer && is_contiguous(n, p, c->q->at)) {
+        const char *at = address_text(n, p, c->q->at, NULL, &dims);
+        return arena_print(a, "nn_store_halves(%s + %s, %s + %s + %lld, %s);", name, at, name, at,
+                           (long long)fold_step(n, p, c->q->at), v.text);
+    }
+    if (c->fold || !is_contiguous(n, p, c->q->at)) {
         const char *at = address_text(n, p, c->q->at, "l", &dims);
         v = scope_keep(s, (Piece){v.type, v.dims | nest_dims(n), v.text, v.atom}, "result");
         return arena_print(a, "for (int l = 0; l < %d; l++) %s[%s] = %s%s[l];", n->partial, name, at,

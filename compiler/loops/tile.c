@@ -25,7 +25,7 @@ typedef struct Tiling {
 
 static int64_t steps_of(const Choice *c, const Index *x)
 {
-    return c->lane == LANE_AXIS && x == c->lane_index ? blocks_of(x->size) : x->size;
+    return (x->size + lanes_of(c, x) - 1) / lanes_of(c, x);
 }
 
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
@@ -92,7 +92,7 @@ static void tiling_new(Tiling *t, const Choice *c)
         t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
     t->nneeds = l->n;
     for (int i = 0; i < l->n; i++) {
-        t->need[i].vector = c->lane_index && expr_has_index(l->at[i], c->lane_index);
+        t->need[i].vector = c->lane_index && (expr_has_index(l->at[i], c->lane_index) || (c->fold && expr_has_index(l->at[i], c->fold)));
         for (int k = 0; k < t->ncandidates; k++)
             if (expr_has_index(l->at[i], t->candidate[k]))
                 t->need[i].index |= 1u << k;
