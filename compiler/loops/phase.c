@@ -139,18 +139,25 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
     }
 }
 
-/* Takes every kernel that may run in a phase of this kind. */
+/* When the kernels of a phase have met so much of one block, nothing of its beginning is in the cache any more: what
+ * comes after goes into a phase of its own, and memory that lived for the first alone is free again. */
+enum { MOST_CACHES = 8 };
+
+/* Takes the kernels that may run in a phase of this kind. */
 static int fill_phase(Queue *o, PhaseKind kind)
 {
     Loops *l = o->b->loops;
     Phase p = {.kind = kind, .first = l->kernels.n, .threads = 1};
     int phase = l->phases.n, taken = 0;
+    double touched = 0, most = MOST_CACHES * (double)loops_machine->l2; /* bytes of one block */
 
     for (bool again = true; again;) {
         again = false;
-        for (int i = 0; i < o->n; i++) {
+        for (int i = 0; i < o->n && touched <= most; i++) {
             if (o->node[i].phase >= 0 || !fits(o, i, kind, phase))
                 continue;
+            if (kind == PHASE_BLOCKS)
+                touched += o->node[i].k->bytes / (double)blocks_of(o->b->graph->batch);
             o->node[i].phase = phase;
             taken += !o->node[i].late;
             PUSH(o->b->arena, l->kernels, o->node[i].k);
