@@ -52,6 +52,15 @@ __extension__ typedef float nn_v4 __attribute__((vector_size(16)));
 
 #define NN_16(a) {a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a}
 
+/* Small arrays whose every element becomes a register, once the loops over them are unrolled. */
+#if defined __clang__
+#define NN_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined __GNUC__
+#define NN_UNROLL _Pragma("GCC unroll 32")
+#else
+#define NN_UNROLL
+#endif
+
 NN_INLINE nn_v nn_set(float a) { return (nn_v)NN_16(a); }
 NN_INLINE nn_i nn_seti(int32_t a) { return (nn_i)NN_16(a); }
 NN_INLINE nn_v nn_load(const float *p) { return *(const nn_vu *)p; }
@@ -74,6 +83,20 @@ NN_INLINE nn_v nn_load_first(const float *p, int n)
     nn_v a = nn_set(0);
     for (int i = 0; i < n; i++)
         a[i] = p[i];
+    return a;
+#endif
+}
+
+/* p[0], p[step], ... p[(n - 1) * step], then zeros. */
+NN_INLINE nn_v nn_gather_first(const float *p, int step, int n)
+{
+#if defined __AVX512F__
+    const nn_i at = nn_iota() * nn_seti(step);
+    return (nn_v)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), (__mmask16)((1u << n) - 1), (__m512i)at, p, 4);
+#else
+    nn_v a = nn_set(0);
+    for (int i = 0; i < n; i++)
+        a[i] = p[i * step];
     return a;
 #endif
 }
@@ -319,13 +342,13 @@ NN_INLINE nn_v nn_sum16(const nn_v *a)
 {
 #ifdef NN_SHUFFLE
     nn_v b[8], c[4], d[2];
-    for (int k = 0; k < 8; k++)
+    NN_UNROLL for (int k = 0; k < 8; k++)
         b[k] = NN_SHUFFLE(a[k], a[k + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
                NN_SHUFFLE(a[k], a[k + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    for (int k = 0; k < 4; k++)
+    NN_UNROLL for (int k = 0; k < 4; k++)
         c[k] = NN_SHUFFLE(b[k], b[k + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
                NN_SHUFFLE(b[k], b[k + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-    for (int k = 0; k < 2; k++)
+    NN_UNROLL for (int k = 0; k < 2; k++)
         d[k] = NN_SHUFFLE(c[k], c[k + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
                NN_SHUFFLE(c[k], c[k + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
     return NN_SHUFFLE(d[0], d[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +

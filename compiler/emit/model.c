@@ -77,6 +77,21 @@ static void print_section(Text *t, const char *title)
     text_print(t, "\n/* ---- %s ---- */\n\n", title);
 }
 
+/* What calls cost would be most of the time: every kernel becomes part of its graph. */
+static bool is_small(const Plan *plan)
+{
+    enum { FEW_KERNELS = 120, FEW_OPERATIONS = 200000 };
+    int kernels = 0;
+
+    for (GraphKind i = 0; i < GRAPHS; i++) {
+        const Loops *l = plan->work[i].loops;
+        if (l && (l->threads > 1 || l->flops > FEW_OPERATIONS))
+            return false;
+        kernels += l ? l->kernels.n : 0;
+    }
+    return kernels <= FEW_KERNELS;
+}
+
 void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header)
 {
     print_banner(t, p, plan);
@@ -101,6 +116,8 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
     }
 
     text_print(t, "\n");
+    if (is_small(plan))
+        text_print(t, "/* So few numbers that one kernel can leave them in registers for the next. */\n#define NN_KERNEL NN_INLINE\n\n");
     loops_prelude(t);
 
     print_section(t, "kernels");

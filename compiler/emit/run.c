@@ -388,7 +388,7 @@ static void print_arguments(Text *t, const Runner *r, bool types)
 static void print_locals(Text *t, const Runner *r)
 {
     bool n = is_step(r->kind) || r->kind == GRAPH_EVAL || (of_samples(r->kind) && r->kind != GRAPH_SINGLE);
-    bool some = needs_blocks(r->loops), takes_n = some;
+    bool some = needs_blocks(r->loops), takes_n = some && r->loops->graph->batch > LANES;
 
     for (int i = 0; i < r->loops->kernels.n; i++)
         takes_n |= r->loops->kernels.at[i]->takes_n;
@@ -404,7 +404,9 @@ static void print_locals(Text *t, const Runner *r)
     print_pointers(t, r);
     if (!n && takes_n)
         text_print(t, "    const long n = 0; /* there are no samples here */\n");
-    if (some)
+    if (some && r->loops->graph->batch <= LANES)
+        text_print(t, "    const long blocks = 1; /* of up to sixteen samples */\n");
+    else if (some)
         text_print(t, "    const long blocks = (n + %d) / %d; /* of sixteen samples */\n", LANES - 1, LANES);
     /* Not every graph looks at all it may look at. */
     if (of_samples(r->kind)) {

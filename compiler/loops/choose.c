@@ -7,7 +7,9 @@
 
 #include "graph/rewrite.h"
 
-enum { SUM_OF_LANES = 9 }; /* cycles of one horizontal sum and its scalar store */
+enum { SUM_OF_LANES = 9 };  /* cycles of one horizontal sum and its scalar store */
+enum { SIDE_BY_SIDE = 2 };  /* of one of sixteen neighbours */
+enum { FEW_SUMS = 1024 };   /* which the tile of a small result can be */
 
 bool is_batch(const Expr *e)
 {
@@ -220,9 +222,14 @@ static double unpacking_cost(const Loads *l, const Index *x)
 {
     double cost = 0;
 
-    for (int i = 0; i < l->n; i++)
-        if (l->at[i]->tensor->batched && l->at[i]->tensor->role != ROLE_INPUT && expr_has_index(l->at[i], x))
-            cost += (double)tensor_count(l->at[i]->tensor) / LANES * 4;
+    for (int i = 0; i < l->n; i++) {
+        const Tensor *t = l->at[i]->tensor;
+        if (!t->batched || t->role == ROLE_INPUT || !expr_has_index(l->at[i], x))
+            continue;
+        /* sixteen by sixteen, the rest one by one, of all lanes */
+        int64_t sample = tensor_count(t) / t->size[0], whole = sample / LANES;
+        cost += (double)(blocks_of(t->size[0]) * (whole * 4 * LANES + sample % LANES * LANES));
+    }
     return cost;
 }
 
@@ -239,7 +246,8 @@ static void choose_unbatched(Choice *c)
         return;
     }
     if (c->batch)
-        samples = points / LANES * (1 + 0.3 * l->n) + volume(q, 0, c->outer) * SUM_OF_LANES;
+        samples = points / (double)c->batch->size * vectors_in(c->batch->size) * (1 + 0.3 * l->n) +
+                  volume(q, 0, c->outer) * (tensor_count(q->out) <= FEW_SUMS ? SIDE_BY_SIDE : SUM_OF_LANES);
     else if (c->outer < q->nbox)
         summed = lane_of_sum(q, c->outer, l, &sum);
     if (last)

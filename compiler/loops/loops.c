@@ -242,7 +242,8 @@ void loops_prelude(Text *t)
 {
     text_print(t, "%s",
                "/* Kernels stay functions: inlined into one another they would compile slowly and run no faster. */\n"
-               "#if defined __GNUC__\n"
+               "#if defined NN_KERNEL\n"
+               "#elif defined __GNUC__\n"
                "#define NN_KERNEL static __attribute__((noinline))\n"
                "#else\n"
                "#define NN_KERNEL static\n"
@@ -254,12 +255,6 @@ void loops_prelude(Text *t)
                "#define NN_LIST static __attribute__((optimize(\"O1\"), noinline))\n"
                "#else\n"
                "#define NN_LIST static\n"
-               "#endif\n\n"
-               "/* Tiles are small arrays whose every element becomes a register, once the loops over them are unrolled. */\n"
-               "#if defined __clang__\n"
-               "#define NN_UNROLL _Pragma(\"clang loop unroll(full)\")\n"
-               "#elif defined __GNUC__\n"
-               "#define NN_UNROLL _Pragma(\"GCC unroll 32\")\n"
                "#endif\n\n"
                "/* Division and remainder that floor. */\n"
                "NN_INLINE long nn_idiv(long a, long b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }\n"

@@ -34,6 +34,18 @@ typedef struct Move {
     const Layout *lanes, *rows;
 } Move;
 
+/* Elements from..to-1 of each sample, a vector of samples at once; zeros for those that are not there. */
+static void pack_elements(Move *m, int depth, long long from, long long to)
+{
+    long long row = (long long)m->rows->stride[0];
+
+    line(&m->out, depth, "for (long e = %lld; e < %lld; e++)", from, to);
+    if (row == 1)
+        line(&m->out, depth + 1, "nn_store(lane + 16 * e, nn_load_first(row + e, (int)samples));");
+    else
+        line(&m->out, depth + 1, "nn_store(lane + 16 * e, nn_gather_first(row + e, %lld, (int)samples));", row);
+}
+
 /* One run of `length` elements of all samples, `in` pointing at its lanes and `at` at its first sample. */
 static void print_run(Move *m, int64_t length)
 {
@@ -50,7 +62,9 @@ static void print_run(Move *m, int64_t length)
             line(t, d + 1, "nn_transpose16(row + e, %lld, lane + 16 * e, 16);", row);
         else
             line(t, d + 1, "nn_transpose16(lane + 16 * e, 16, row + e, %lld);", row);
-        if (whole < n) {
+        if (whole < n && m->pack) {
+            pack_elements(m, d, whole, n);
+        } else if (whole < n) {
             line(t, d, "for (long l = 0; l < 16; l++)");
             line(t, d + 1, "for (long e = %lld; e < %lld; e++)", whole, n);
             line(t, d + 2, value, row);
@@ -59,13 +73,17 @@ static void print_run(Move *m, int64_t length)
     } else {
         line(t, d++, "{");
     }
-    line(t, d, "for (long l = 0; l < samples; l++)");
-    line(t, d + 1, "for (long e = 0; e < %lld; e++)", n);
-    line(t, d + 2, value, row);
-    if (m->pack) {
+    if (m->pack && !integer) {
+        pack_elements(m, d, 0, n);
+    } else {
+        line(t, d, "for (long l = 0; l < samples; l++)");
+        line(t, d + 1, "for (long e = 0; e < %lld; e++)", n);
+        line(t, d + 2, value, row);
+    }
+    if (m->pack && integer) {
         line(t, d, "for (long l = samples; l < 16; l++)");
         line(t, d + 1, "for (long e = 0; e < %lld; e++)", n);
-        line(t, d + 2, integer ? "lane[16 * e + l] = 0;" : "lane[16 * e + l] = 0.0f;");
+        line(t, d + 2, "lane[16 * e + l] = 0;");
     }
     line(t, --d, "}");
 }

@@ -322,9 +322,10 @@ Kernel *kernel_equation(Build *b, const Choice *c)
         n->step_name[0] = "e";
     for (int d = 0; d < c->ntiles; d++)
         n->step_name[d] = nest_fresh_name(n, arena_print(b->arena, "%s_", nest_var(n, c->tile_index[d])->name));
-    k->takes_n = c->batch && c->lane != LANE_SAMPLES;
-    if (k->takes_n)
-        line(&n->head, 1, "const long blocks = (n + 15) / 16;");
+    bool one = b->graph->batch <= LANES;
+    k->takes_n = c->batch && c->lane != LANE_SAMPLES && !(one && c->lane == LANE_SAMPLES_SUM);
+    if (c->batch && c->lane != LANE_SAMPLES)
+        line(&n->head, 1, one ? "const long blocks = 1;" : "const long blocks = (n + 15) / 16;");
     print_tasks(n);
 
     Text body = {.arena = b->arena};

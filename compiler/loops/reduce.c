@@ -18,7 +18,16 @@ static void over_tile(Nest *n, const char *format, const char *what, const char 
     for (int d = 0; d < c->ntiles; d++)
         line(&n->out, n->depth + d, "NN_UNROLL for (int %s = 0; %s < %d; %s++)", n->step_name[d], n->step_name[d],
              n->tile[d], n->step_name[d]);
-    line(&n->out, n->depth + c->ntiles, format, nest_steps(n, what), value);
+    line(&n->out, n->depth + c->ntiles, format, what, value);
+}
+
+static int tile_sums(const Nest *n)
+{
+    int sums = 1;
+
+    for (int d = 0; d < n->c->ntiles; d++)
+        sums *= n->tile[d];
+    return sums;
 }
 
 /* The sums of a tile are neighbours in the result: they are finished side by side. */
@@ -26,17 +35,27 @@ static bool ends_together(const Nest *n)
 {
     const Choice *c = n->c;
     const Place *p = place_written(n->b, c);
-    int64_t step = 0;
+    int64_t step[MAX_TILES] = {0};
+    int sums = tile_sums(n);
 
-    if (c->q->how != EQ_SUM || c->ntiles != 1 || n->tile[0] < 5 || n->tile[0] > LANES || p->layout.integer)
+    if (!sums_lanes(c) || c->q->how != EQ_SUM || c->ntiles == 0 || sums < 5 || sums > LANES || p->layout.integer)
         return false;
     for (int a = 0; a < p->layout.rank; a++) {
         Affine f;
         if (!expr_affine(c->q->at[a], &f))
             return false;
-        step += affine_coef(&f, c->tile_index[0]) * p->layout.stride[a];
+        for (int d = 0; d < c->ntiles; d++)
+            step[d] += affine_coef(&f, c->tile_index[d]) * p->layout.stride[a];
     }
-    return step == 1;
+    return step[c->ntiles - 1] == 1 && (c->ntiles == 1 || step[0] == n->tile[1]);
+}
+
+/* The sum of the tile's element: of those that end together in a row of sixteen. */
+static const char *sum_text(const Nest *n)
+{
+    if (n->c->ntiles < 2 || !ends_together(n))
+        return nest_steps(n, "acc");
+    return arena_print(n->b->arena, "acc[%d * %s + %s]", n->tile[1], n->step_name[0], n->step_name[1]);
 }
 
 static void declare(Nest *n, const char *name, const char *value)
@@ -48,10 +67,10 @@ static void declare(Nest *n, const char *name, const char *value)
         line(&n->out, n->depth, n->doubles ? "%s = %s;" : "%s = nn_set(%s);", t.s, value);
         return;
     }
-    for (int d = 0; d < n->c->ntiles; d++)
-        text_print(&t, "[%d]", sums_lanes(n->c) && ends_together(n) ? LANES : n->tile[d]);
-    line(&n->out, n->depth, "%s;", t.s);
-    over_tile(n, "%s = nn_set(%s);", name, value);
+    for (int d = 0; d < n->c->ntiles && !ends_together(n); d++)
+        text_print(&t, "[%d]", n->tile[d]);
+    line(&n->out, n->depth, ends_together(n) ? "%s[16];" : "%s;", t.s);
+    over_tile(n, "%s = nn_set(%s);", strcmp(name, "acc") == 0 ? sum_text(n) : nest_steps(n, name), value);
 }
 
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. */
@@ -90,7 +109,7 @@ static void print_argmax(Nest *n)
     Scope s;
     unsigned dims = 0;
     Arena *a = n->b->arena;
-    const char *acc = nest_steps(n, "acc"), *best = nest_steps(n, "best"), *at;
+    const char *acc = sum_text(n), *best = nest_steps(n, "best"), *at;
 
     scope_start(&s, n, n->depth);
     scope_users(n->c->q->value);
@@ -121,7 +140,7 @@ static void print_step(Nest *n)
     const Choice *c = n->c;
     How how = c->q->how;
     Arena *a = n->b->arena;
-    const char *acc = nest_steps(n, "acc");
+    const char *acc = sum_text(n);
     Scope s;
 
     if (how == EQ_ARGMAX) {
@@ -154,6 +173,9 @@ static void print_step(Nest *n)
         scope_end(&s, arena_print(a, how == EQ_MAX ? "%s = nn_max(%s, %s);" : "%s = nn_min(%s, %s);", acc, acc, x));
 }
 
+/* So few additions are written out: their operands may be in registers. */
+enum { FEW_STEPS = 64 };
+
 /* Reduced indices from number i on; the lane's comes last, its end less than a vector. */
 static void print_reduction(Nest *n, int i)
 {
@@ -167,6 +189,8 @@ static void print_reduction(Nest *n, int i)
         int depth = n->depth;
         nest_note(n, x, 1, x == c->lane_index ? LOOP_LANE : LOOP_REDUCE);
         if (!x->batch) {
+            if (i + 1 == q->nbox && x->size * tile_sums(n) <= FEW_STEPS)
+                line(&n->out, n->depth, "NN_UNROLL");
             nest_open(n, nest_var(n, x)->name, 0, x->size, 1);
         } else if (over_samples(c)) {
             line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");
@@ -206,11 +230,12 @@ static void print_together(Nest *n)
 {
     unsigned dims = 0;
     const Place *p = place_written(n->b, n->c);
-    int tile = n->tile[0];
+    int tile = tile_sums(n);
 
     if (tile < LANES)
-        line(&n->out, n->depth, "for (int l = %d; l < %d; l++) acc[l] = nn_set(0.0f);", tile, LANES);
-    line(&n->out, n->depth, "const long %s = 0;", n->step_name[0]);
+        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) acc[l] = nn_set(0.0f);", tile, LANES);
+    for (int d = 0; d < n->c->ntiles; d++)
+        line(&n->out, n->depth, "const long %s = 0;", n->step_name[d]);
     const char *at = address_text(n, p, n->c->q->at, NULL, &dims), *name = nest_arg(n, p, true);
     if (tile < LANES)
         line(&n->out, n->depth, "nn_store_first(%s + %s, %d, nn_sum16(acc));", name, at, tile);
@@ -229,14 +254,14 @@ static void print_ending(Nest *n)
     const Choice *c = n->c;
     const Equation *q = c->q;
     Arena *a = n->b->arena;
-    const char *acc = nest_steps(n, "acc");
+    const char *acc = sum_text(n);
     const Place *p = place_written(n->b, c);
     Scope s;
 
     scope_start(&s, n, n->depth);
     if (q->tail)
         scope_users(q->tail);
-    if (sums_lanes(c) && q->out->rank > 0 && ends_together(n)) {
+    if (q->out->rank > 0 && ends_together(n)) {
         print_together(n);
         return;
     }

@@ -5,7 +5,7 @@
  * fewest cycles for the whole result wins, remainders included. */
 #include "loops/build.h"
 
-enum { MAX_STEPS = 28, MOST_CHOICES = 8 };
+enum { MAX_STEPS = 28, MOST_CHOICES = 8, SIDE_BY_SIDE = 32 };
 
 /* A load as the tile sees it. */
 typedef struct Need {
@@ -26,6 +26,29 @@ typedef struct Tiling {
 static int64_t steps_of(const Choice *c, const Index *x)
 {
     return (x->size + lanes_of(c, x) - 1) / lanes_of(c, x);
+}
+
+static int64_t stride_in_result(const Choice *c, const Index *x)
+{
+    int64_t stride = 1, sum = 0;
+
+    for (int a = c->q->out->rank; a-- > 0;) {
+        Affine f;
+        if (expr_affine(c->q->at[a], &f))
+            sum += affine_coef(&f, x) * stride;
+        stride *= c->q->out->size[a];
+    }
+    return sum;
+}
+
+/* Up to sixteen sums over lanes, neighbours in the result, are finished side by side. */
+static bool end_together(const Tiling *t, const int *k, const int *steps)
+{
+    int sums = steps[0] * steps[1], inner = steps[1] > 1 ? 1 : 0;
+
+    return t->choice->lane == LANE_SAMPLES_SUM && t->choice->q->how == EQ_SUM && sums >= 5 && sums <= LANES &&
+           stride_in_result(t->choice, t->candidate[k[inner]]) == 1 &&
+           (inner == 0 || steps[0] == 1 || stride_in_result(t->choice, t->candidate[k[0]]) == steps[1]);
 }
 
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
@@ -50,7 +73,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
     double work = sums * 0.8 > loads ? sums * 0.8 : loads;
     if (work < 4)
         work = 4; /* an addition must finish before the next into the same sum */
-    return (work + 1) * t->iterations + sums * t->ending;
+    return (work + 1) * t->iterations + (end_together(t, k, steps) ? SIDE_BY_SIDE : sums * t->ending);
 }
 
 static double pair_cycles(const Tiling *t, const int *k, const int *steps)
