@@ -3,18 +3,26 @@
  *     y[b,o,i,j] = tanh(sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-2,j+q-2] + bias[o])
  *     d.x[b,c,i+p,j+q] += w[o,c,p,q] * d.y[b,o,i,j]
  *
- * `x?[...]` reads 0 outside, `d.x?[...] +=` drops what falls outside; `+=` sums over every index that stands there. */
-#include "graph/graph.h"
+ * `x?[...]` reads 0 outside, `d.x?[...] +=` drops what falls outside; `+=` sums over every index that stands there.
+ * Of an expression too long to write out, what stands in several places is written once, in lines that follow:
+ *
+ *     y[i] = if i == 0 then t1 + t2 else t1 - t2 where
+ *         t1 = ... */
+#include "graph/rewrite.h"
 
 #include <math.h>
 
 /* How tightly things bind, loosest first. A reduction binds looser than *, tighter than +. */
 enum { IF, OR, AND, NOT, COMPARE, ADD, REDUCE, MUL, NEG, POWER, ATOM };
 
+enum { MAX_WRITTEN = 1000, MAX_PARTS = 128 };
+
 typedef struct Printer {
     Text *text;
     const Equation *equation; /* or NULL */
     bool narrow;              /* inside subscripts: no spaces */
+    int nparts;
+    Expr *part[MAX_PARTS];    /* t1, t2 ...: written once */
 } Printer;
 
 static const struct {
@@ -160,6 +168,11 @@ static void print_reduction(Printer *p, const Equation *q, int level)
 
 static void print_expr(Printer *p, const Expr *e, int level)
 {
+    for (int i = 0; i < p->nparts; i++)
+        if (p->part[i] == e) {
+            text_print(p->text, "t%d", i + 1);
+            return;
+        }
     switch (e->kind) {
     case EXPR_NUMBER:
         open(p, signbit(e->number) ? NEG : ATOM, level);
@@ -191,10 +204,57 @@ void expr_print(Text *t, const Expr *e)
     print_expr(&(Printer){.text = t}, e, IF);
 }
 
+/* --- parts of long expressions --- */
+
+/* How many users every operation has, in `slot`. */
+static void count_users(Expr *e, unsigned walk)
+{
+    if (e->kind != EXPR_OP)
+        return;
+    if (e->walk == walk) {
+        e->slot++;
+        return;
+    }
+    e->walk = walk;
+    e->slot = 1;
+    for (int i = 0; i < e->nargs; i++)
+        count_users(e->args[i], walk);
+}
+
+/* Operations with several users, each after those in it. */
+static void find_parts(Printer *p, Expr *e)
+{
+    int users = e->kind == EXPR_OP ? e->slot : 0;
+
+    if (users == 0)
+        return;
+    e->slot = 0;
+    for (int i = 0; i < e->nargs; i++)
+        find_parts(p, e->args[i]);
+    if (users > 1 && !expr_is_condition(e) && p->nparts < MAX_PARTS)
+        p->part[p->nparts++] = e;
+}
+
+static void print_parts(Printer *p)
+{
+    if (p->nparts)
+        text_print(p->text, " where");
+    for (int n = p->nparts, i = 0; i < n; i++) {
+        p->nparts = i; /* what it is, in terms of those before it */
+        text_print(p->text, "\n        t%d = ", i + 1);
+        print_expr(p, p->part[i], IF);
+    }
+}
+
 void equation_print(Text *t, const Equation *q)
 {
     Printer p = {.text = t, .equation = q};
     bool scatters = equation_scatters(q);
+
+    if (!q->tail && expr_written(q->value) > MAX_WRITTEN) {
+        count_users(q->value, expr_walk());
+        find_parts(&p, q->value);
+    }
 
     text_print(t, "%s%s", q->out->name, q->padded ? "?" : "");
     print_subscripts(&p, q->at, q->out->rank);
@@ -205,6 +265,7 @@ void equation_print(Text *t, const Equation *q)
         print_expr(&p, q->value, IF);
     else
         print_reduction(&p, q, IF);
+    print_parts(&p);
 }
 
 /* "b 64, o 6; c 1, p 5": the box, what is reduced after the semicolon. */

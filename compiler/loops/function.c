@@ -62,6 +62,10 @@ static const char *equation_text(Arena *a, const Equation *q)
 
     equation_print(&t, q);
     for (size_t i = 0; i < t.n; i++) {
+        if (strncmp(&t.s[i], " where\n", 7) == 0) {
+            text_print(&safe, " (t1, t2 ...: parts that several need, computed first)");
+            break;
+        }
         text_add(&safe, &t.s[i], 1);
         if ((t.s[i] == '*' && t.s[i + 1] == '/') || (t.s[i] == '/' && t.s[i + 1] == '*'))
             text_add(&safe, " ", 1);
