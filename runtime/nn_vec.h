@@ -55,10 +55,13 @@ __extension__ typedef float nn_v4 __attribute__((vector_size(16)));
 /* Small arrays whose every element becomes a register, once the loops over them are unrolled. */
 #if defined __clang__
 #define NN_UNROLL _Pragma("clang loop unroll(full)")
+#define NN_ROLLED _Pragma("clang loop unroll(disable)")
 #elif defined __GNUC__
 #define NN_UNROLL _Pragma("GCC unroll 32")
+#define NN_ROLLED _Pragma("GCC unroll 1")
 #else
 #define NN_UNROLL
+#define NN_ROLLED
 #endif
 
 NN_INLINE nn_v nn_set(float a) { return (nn_v)NN_16(a); }

@@ -18,7 +18,8 @@
  * Memory. Floats unless integer (int32_t); a rank-0 unbatched tensor is one double.
  *
  *     ORDER_LANES   batched: [blocks of 16 samples][axes, each with a halo of zeros below and above][16]
- *     ORDER_ROWS    [axes], row-major; batched: one row of axes a sample
+ *     ORDER_ROWS    [axes], row-major; batched: one row of axes a sample. In a graph of one sample with halos, and with
+ *                   room behind the end for vectors that run over it
  *     ORDER_DOUBLE  one double
  *
  * Kernels are static C functions  void NAME(pointers..., numbers..., [long n,] long first, long end)  that carry
@@ -41,7 +42,7 @@ typedef struct Layout {
     int rank; /* of the tensor, the batch axis counted */
     int64_t size[MAX_RANK];
     int64_t stride[MAX_RANK];
-    int64_t low[MAX_RANK], high[MAX_RANK]; /* halo; only in lanes, never on the batch axis */
+    int64_t low[MAX_RANK], high[MAX_RANK]; /* halo; never on the batch axis */
     int64_t origin;
     int64_t count; /* elements in all, halo and padding included; a multiple of 16 in lanes and for kept tensors */
 } Layout;

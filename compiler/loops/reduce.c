@@ -191,6 +191,8 @@ static void print_reduction(Nest *n, int i)
         if (!x->batch) {
             if (i + 1 == q->nbox && x->size * tile_sums(n) <= FEW_STEPS)
                 line(&n->out, n->depth, "NN_UNROLL");
+            else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && tile_sums(n) >= 8)
+                line(&n->out, n->depth, "NN_ROLLED"); /* a tile that fills the registers: with two, they go through memory */
             nest_open(n, nest_var(n, x)->name, 0, x->size, 1);
         } else if (over_samples(c)) {
             line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");

@@ -11,6 +11,7 @@ enum { MAX_STEPS = 28, MOST_CHOICES = 8, SIDE_BY_SIDE = 32 };
 typedef struct Need {
     bool vector;    /* sixteen floats; else one, broadcast */
     unsigned index; /* bit i: depends on candidate i */
+    double cycles;
 } Need;
 
 typedef struct Tiling {
@@ -64,7 +65,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
                 n *= steps[d];
                 inner = d == 1 ? steps[d] : inner;
             }
-        loads += n * (t->need[i].vector ? 0.8 : 0.45);
+        loads += n * t->need[i].cycles;
         if (t->need[i].vector)
             held += n == inner ? inner : 1;
     }
@@ -100,6 +101,15 @@ static double pair_cycles(const Tiling *t, const int *k, const int *steps)
     return total * (1 + 0.02 * (double)(times[0][1] + times[1][1]));
 }
 
+/* A window slides along the lanes: nearly every vector of it lies in two lines of the cache. */
+static bool slides(const Choice *c, const Expr *load)
+{
+    Affine f;
+
+    return c->lane == LANE_AXIS && load->nargs > 0 && expr_affine(load->args[load->nargs - 1], &f) && f.n > 1 &&
+           affine_coef(&f, c->lane_index) != 0;
+}
+
 static void tiling_new(Tiling *t, const Choice *c)
 {
     const Equation *q = c->q;
@@ -116,6 +126,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     t->nneeds = l->n;
     for (int i = 0; i < l->n; i++) {
         t->need[i].vector = c->lane_index && (expr_has_index(l->at[i], c->lane_index) || (c->fold && expr_has_index(l->at[i], c->fold)));
+        t->need[i].cycles = !t->need[i].vector ? 0.45 : slides(c, l->at[i]) ? 1.6 : 0.8;
         for (int k = 0; k < t->ncandidates; k++)
             if (expr_has_index(l->at[i], t->candidate[k]))
                 t->need[i].index |= 1u << k;
