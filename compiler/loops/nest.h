@@ -102,7 +102,7 @@ unsigned nest_dims(const Nest *n);
 /* --- value.c, load.c --- */
 /* The statements that lead to a value: level 0 stands before the loops over the tile, level d + 1 inside those of
  * dimensions 0..d. Whatever depends on fewer dimensions than its user is computed further out. */
-enum { MAX_TEMPS = 512 };
+enum { MAX_TEMPS = 1024 };
 typedef struct Scope {
     Nest *n;
     Text level[MAX_TILES + 1];
