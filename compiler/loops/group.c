@@ -5,6 +5,8 @@
  * takes from a register, and a result that nobody else reads is never stored. All of a point is read before any of it
  * is stored, so next values may take the place of old ones.
  *
+ * Sums over samples join a sum with the same box, in the same loops.
+ *
  * A map joins when it stores at the leader's very subscripts (its indices renamed), in the same lanes; reads what the
  * group makes there only; and nobody between needs the group done before. The group runs where its last map stood.
  * What must run before the loss is known never joins what changes the parameters (see phase.c).
@@ -247,6 +249,53 @@ static bool join(Grouping *g, Choice *leader, int i)
     return true;
 }
 
+/* What c reads is there when the leader's turn comes. */
+static bool all_before(const Grouping *g, const Choice *leader, const Choice *c)
+{
+    for (int i = 0; i < c->value->n; i++) {
+        int from = g->maker[c->value->at[i]->tensor->id];
+        for (const Choice *x = from < 0 ? NULL : leader_of(choice_at(g, from)); x; x = x->next)
+            if (g->maker[x->q->out->id] >= g->maker[leader->q->out->id])
+                return false;
+    }
+    return true;
+}
+
+/* Sums over the same samples and places, side by side in the same loops: the two of batch norm's gradient. */
+static bool join_sum(Grouping *g, Choice *leader, int i)
+{
+    Choice *c = choice_at(g, i), *last = leader;
+    Equation *p = leader->q, *q = c->q;
+    Rename r;
+    int outer = c->outer;
+    Equation outside = *q;
+
+    outside.nbox = outer;
+    if (leader->lane != LANE_SAMPLES_SUM || c->lane != LANE_SAMPLES_SUM || leader->leader || leader->next ||
+        p->how != EQ_SUM || q->how != EQ_SUM || p->tail || q->tail || p->out->rank == 0 || g->old[p->out->id] ||
+        g->old[q->out->id] || p->nbox != q->nbox || leader->outer != outer || leader->scatter || c->scatter ||
+        !match_indices(p, &outside, &r, g->b->arena) || !all_before(g, leader, c) || !agree_on_time(g, leader, i))
+        return false;
+    for (int k = 0; k < c->value->n; k++)
+        if (c->value->at[k]->tensor == p->out)
+            return false;
+    for (int k = outer; k < q->nbox; k++) {
+        if (p->box[k]->size != q->box[k]->size || p->box[k]->batch != q->box[k]->batch)
+            return false;
+        r.from[r.nindex] = q->box[k];
+        r.to[r.nindex++] = expr_index(g->b->arena, p->box[k]);
+    }
+    q->value = expr_rename(g->b->arena, q->value, &r);
+    memcpy(q->at, p->at, sizeof q->at);
+    memcpy(q->box, p->box, sizeof q->box);
+    c->value = loads_of(g->b->arena, q->value);
+    c->lane_index = leader->lane_index;
+    c->batch = leader->batch;
+    c->leader = leader;
+    last->next = c;
+    return true;
+}
+
 /* The last equation that made something c reads, or -1. */
 static int newest(const Grouping *g, const Loads *l, int from)
 {
@@ -262,9 +311,17 @@ static void find_group(Grouping *g, int i)
     Choice *c = choice_at(g, i);
     int from = newest(g, c->value, -1);
 
-    if (c->q->how != EQ_MAP || c->q->value->kind == EXPR_LOAD || from < 0 || from >= i)
+    if (from < 0 || from >= i || (c->q->how == EQ_MAP && c->q->value->kind == EXPR_LOAD))
         return;
     Choice *source = choice_at(g, from);
+    if (c->q->how == EQ_SUM) {
+        const Places *r = &g->readers[source->q->out->id];
+        for (int k = r->n; k-- > 0;)
+            if (r->at[k] < i && newest(g, choice_at(g, r->at[k])->value, -1) == from && join_sum(g, choice_at(g, r->at[k]), i))
+                return;
+    }
+    if (c->q->how != EQ_MAP)
+        return;
     if (source->q->value->kind != EXPR_LOAD && join(g, leader_of(source), i))
         return;
     const Places *r = &g->readers[source->q->out->id];

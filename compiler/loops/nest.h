@@ -52,6 +52,7 @@ typedef struct Nest {
     Var var[MAX_BOX];
     int tile[MAX_TILES];            /* steps, in the part of the result being printed: smaller in remainders */
     const char *step_name[MAX_TILES];
+    const char *sum, *beside;       /* name of the sums being printed; of the second ones of a group */
     int partial;                    /* lanes in use, less than 16 in the last vector of a row */
     bool doubles;                   /* scalar code */
     int nkeys;

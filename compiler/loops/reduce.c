@@ -1,6 +1,9 @@
 /* reduce.c -- sums, products and extremes of a tile: cleared, gathered over the reduced indices, finished by the tail. */
 #include "loops/nest.h"
 
+/* Two sums of a group go through the same loops; see group.c. */
+static bool has_beside(const Choice *c) { return c->next && c->next->q->how != EQ_MAP; }
+
 static const char *neutral(How how, bool doubles)
 {
     switch (how) {
@@ -54,8 +57,8 @@ static bool ends_together(const Nest *n)
 static const char *sum_text(const Nest *n)
 {
     if (n->c->ntiles < 2 || !ends_together(n))
-        return nest_steps(n, "acc");
-    return arena_print(n->b->arena, "acc[%d * %s + %s]", n->tile[1], n->step_name[0], n->step_name[1]);
+        return nest_steps(n, n->sum);
+    return arena_print(n->b->arena, "%s[%d * %s + %s]", n->sum, n->tile[1], n->step_name[0], n->step_name[1]);
 }
 
 static void declare(Nest *n, const char *name, const char *value)
@@ -70,7 +73,7 @@ static void declare(Nest *n, const char *name, const char *value)
     for (int d = 0; d < n->c->ntiles && !ends_together(n); d++)
         text_print(&t, "[%d]", n->tile[d]);
     line(&n->out, n->depth, ends_together(n) ? "%s[16];" : "%s;", t.s);
-    over_tile(n, "%s = nn_set(%s);", strcmp(name, "acc") == 0 ? sum_text(n) : nest_steps(n, name), value);
+    over_tile(n, "%s = nn_set(%s);", name == n->sum ? sum_text(n) : nest_steps(n, name), value);
 }
 
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. */
@@ -149,7 +152,7 @@ static void print_step(Nest *n)
     }
     scope_start(&s, n, n->depth);
     scope_users(c->q->value);
-    const Expr *value = nest_conditions(n, &s, c->q->value);
+    const Expr *value = c->leader || has_beside(c) ? c->q->value : nest_conditions(n, &s, c->q->value);
     Piece sum = {TYPE_VECTOR, nest_dims(n), acc, true};
     if (how == EQ_SUM && !n->doubles && expr_is(value, OP_mul) &&
         (n->partial == LANES || c->lane == LANE_AXIS || vanishes_beyond(n, value))) {
@@ -171,6 +174,21 @@ static void print_step(Nest *n)
         scope_end(&s, arena_print(a, how == EQ_MAX ? "%s = fmax(%s, %s);" : "%s = fmin(%s, %s);", acc, acc, x));
     else
         scope_end(&s, arena_print(a, how == EQ_MAX ? "%s = nn_max(%s, %s);" : "%s = nn_min(%s, %s);", acc, acc, x));
+}
+
+/* Prints with the second sum in the place of the first. */
+static void take_turns(Nest *n, const Choice *c, void print(Nest *n))
+{
+    Choice beside = *c->next;
+
+    memcpy(beside.tile, c->tile, sizeof beside.tile);
+    memcpy(beside.tile_index, c->tile_index, sizeof beside.tile_index);
+    beside.ntiles = c->ntiles;
+    n->c = &beside;
+    n->sum = n->beside;
+    print(n);
+    n->c = c;
+    n->sum = "acc";
 }
 
 /* So few additions are written out: their operands may be in registers. */
@@ -208,6 +226,8 @@ static void print_reduction(Nest *n, int i)
     }
     if (c->lane != LANE_AXIS_SUM) {
         print_step(n);
+        if (has_beside(c))
+            take_turns(n, c, print_step);
         return;
     }
     const Index *x = c->lane_index;
@@ -235,14 +255,16 @@ static void print_together(Nest *n)
     int tile = tile_sums(n);
 
     if (tile < LANES)
-        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) acc[l] = nn_set(0.0f);", tile, LANES);
+        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", tile, LANES, n->sum);
+    line(&n->out, n->depth++, "{");
     for (int d = 0; d < n->c->ntiles; d++)
         line(&n->out, n->depth, "const long %s = 0;", n->step_name[d]);
     const char *at = address_text(n, p, n->c->q->at, NULL, &dims), *name = nest_arg(n, p, true);
     if (tile < LANES)
-        line(&n->out, n->depth, "nn_store_first(%s + %s, %d, nn_sum16(acc));", name, at, tile);
+        line(&n->out, n->depth, "nn_store_first(%s + %s, %d, nn_sum16(%s));", name, at, tile, n->sum);
     else
-        line(&n->out, n->depth, "nn_store(%s + %s, nn_sum16(acc));", name, at);
+        line(&n->out, n->depth, "nn_store(%s + %s, nn_sum16(%s));", name, at, n->sum);
+    nest_close(n);
 }
 
 static const char *horizontal(How how)
@@ -283,13 +305,22 @@ static void print_ending(Nest *n)
     n->doubles = c->lane == LANE_NONE;
 }
 
+static void print_clear(Nest *n) { declare(n, n->sum, "0.0f"); }
+
 void nest_reduce(Nest *n)
 {
     const Choice *c = n->c;
 
-    declare(n, "acc", neutral(c->q->how == EQ_ARGMAX ? EQ_SUM : c->q->how, n->doubles));
+    n->sum = "acc";
+    declare(n, n->sum, neutral(c->q->how == EQ_ARGMAX ? EQ_SUM : c->q->how, n->doubles));
     if (c->q->how == EQ_ARGMAX)
         declare(n, "best", neutral(EQ_MAX, n->doubles));
+    if (has_beside(c)) {
+        n->beside = nest_fresh_name(n, "beside");
+        take_turns(n, c, print_clear);
+    }
     print_reduction(n, c->outer);
     print_ending(n);
+    if (has_beside(c))
+        take_turns(n, c, print_ending);
 }

@@ -52,6 +52,16 @@ static bool end_together(const Tiling *t, const int *k, const int *steps)
            (inner == 0 || steps[0] == 1 || stride_in_result(t->choice, t->candidate[k[0]]) == steps[1]);
 }
 
+/* Other sums in the same loops. */
+static int sums_beside(const Choice *c)
+{
+    int n = 0;
+
+    for (const Choice *x = c->next; x; x = x->next)
+        n += x->q->how != EQ_MAP;
+    return n;
+}
+
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
  * depend on the inner index stay through one iteration. */
 static double tile_cycles(const Tiling *t, const int *k, const int *steps)
@@ -69,7 +79,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
         if (t->need[i].vector)
             held += n == inner ? inner : 1;
     }
-    if (sums + held > loops_machine->registers)
+    if (sums * (1 + sums_beside(t->choice)) + held > loops_machine->registers)
         return 1e30;
     double work = sums * 0.8 > loads ? sums * 0.8 : loads;
     if (work < 4)
