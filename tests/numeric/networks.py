@@ -154,6 +154,18 @@ def densenet121(classes, growth=32):
     return nn.Sequential(*layers, nn.BatchNorm2d(c), nn.ReLU(), pooled(), nn.Linear(c, classes))
 
 
+def twice(i, o):
+    return nn.Sequential(conv_bn(i, o, 3), nn.ReLU(), conv_bn(o, o, 3), nn.ReLU())
+
+
+def unet(i, c, depth):
+    """Ronneberger et al. (2015), with padding and batch normalisation."""
+    if depth == 0:
+        return twice(i, c)
+    deep = nn.Sequential(nn.MaxPool2d(2), unet(c, 2 * c, depth - 1), nn.ConvTranspose2d(2 * c, c, 2, 2))
+    return nn.Sequential(twice(i, c), Join("concat", nn.Identity(), deep), twice(2 * c, c))
+
+
 class GoogLeNet(nn.Module):
     def __init__(self, classes):
         super().__init__()
@@ -211,6 +223,7 @@ NETWORKS = {
     "densenet121": ("imagenet/densenet121", "size=64", lambda: densenet121(1000), 7978856),
     "googlenet": ("imagenet/googlenet", "size=64", lambda: GoogLeNet(1000), 13004888),
     "resnet20": ("cifar10/resnet", "", lambda: resnet(20), 269722),
+    "unet": ("unet/unet", "", lambda: nn.Sequential(unet(1, 8, 3), nn.Conv2d(8, 4, 1)), 121060),
     "plain20": ("cifar10/resnet", "skip=false", lambda: resnet(20, False), 269722),
 }
 for _name in list(NETWORKS):  # as published: 224 x 224
@@ -238,8 +251,9 @@ def write(name):
     assert sum(p.numel() for p in net.parameters()) == weights, name
     net.load_state_dict({n: value(o, s) for n, (o, _, s) in zip(theirs, ours)}, strict=False)
     size = next((int(o[5:]) for o in options.split() if o.startswith("size=")), 224 if "imagenet" in file else 32)
+    shape = (1, 1, 64, 64) if name == "unet" else (1, 3, size, size)
     with torch.no_grad():
-        outputs = net(picture("image", (1, 3, size, size)))
+        outputs = net(picture("image", shape))
     outputs = {"main": outputs[0], "aux1": outputs[1], "aux2": outputs[2]} if isinstance(outputs, tuple) else {"output": outputs}
     with open(os.path.join(here, "golden/networks", name + ".txt"), "w") as f:
         print("file", file, file=f)
@@ -247,7 +261,7 @@ def write(name):
             print("options", options, file=f)
         print("weights", weights, file=f)
         for o, y in outputs.items():
-            print("output", o, "%.9g" % y.abs().max(), *("%.9g" % v for v in y[0][:16]), file=f)
+            print("output", o, "%.9g" % y.abs().max(), *("%.9g" % v for v in y[0].reshape(-1)[:16]), file=f)
     print(name, {o: "%.3g" % y.abs().max() for o, y in outputs.items()})
 
 

@@ -16,6 +16,7 @@ compare() { # compare GOLDEN: the model without its train section, so that predi
     size=$(sed -n 's/^options.*size=\([0-9]*\).*/\1/p' "$golden")
     case $file in
     cifar10/*) pixels=3*32*32 ;;
+    unet/*) pixels=64*64 ;;
     *) pixels=3*${size:-224}*${size:-224} ;;
     esac
     sed '/^train /,$d' "examples/$file.nn" >"$work/$name.nn"
