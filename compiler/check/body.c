@@ -164,8 +164,12 @@ static void assign(Checker *c, Frame *f, const Node *n)
                 error_in(c, f, n->span, "%d names on the left, but %s on the right", targets->n, val_kind(c, v));
             v = val_error();
         }
-        for (int i = 0; i < targets->n; i++)
-            bind_local(c, f, targets->child[i], v.kind == VAL_ERROR ? v : v.items[i]);
+        for (int i = 0; i < targets->n; i++) {
+            if (targets->child[i]->kind == NODE_NAME)
+                bind_local(c, f, targets->child[i], v.kind == VAL_ERROR ? v : v.items[i]);
+            else
+                error_in(c, f, targets->child[i]->span, "several results are given plain names, as in a, b = x -> split(2)");
+        }
         return;
     }
     if (values->n != targets->n) {

@@ -342,8 +342,13 @@ static bool element_assign(Checker *c, Frame *f, Elem *el, const Node *n, Expr *
                 error_in(c, f, n->span, "%d names for %s", targets->n, val_kind(c, v));
             return false;
         }
-        for (int i = 0; i < v.n; i++)
+        for (int i = 0; i < v.n; i++) {
+            if (targets->child[i]->kind != NODE_NAME) {
+                error_in(c, f, targets->child[i]->span, "several values are given plain names, as in b1, b2 = betas");
+                return false;
+            }
             frame_bind(c, f, targets->child[i]->text, v.items[i], targets->child[i]->span)->used = true;
+        }
         return true;
     }
     for (int i = 0; i < targets->n && i < values->n; i++) {
