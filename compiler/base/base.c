@@ -113,12 +113,16 @@ void text_vprint(Text *t, const char *format, va_list args)
     va_list again;
 
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, again);
-    va_end(again);
+    text_room(t, 16); /* most prints fit into what is there: one go */
+    size_t room = t->room - t->n;
+    int n = vsnprintf(t->s + t->n, room, format, args);
     if (n < 0)
         bug("cannot print with \"%s\"", format);
-    text_room(t, (size_t)n);
-    vsnprintf(t->s + t->n, (size_t)n + 1, format, args);
+    if ((size_t)n >= room) {
+        text_room(t, (size_t)n);
+        vsnprintf(t->s + t->n, (size_t)n + 1, format, again);
+    }
+    va_end(again);
     t->n += (size_t)n;
 }
 
