@@ -4,7 +4,7 @@ the keys of bench.c. SETTINGS are joined by +:
     eager      operator by operator
     traced     torch.jit.trace; frozen for predictions
     compile    torch.compile (inductor) of net and loss, and so of their derivatives
-    whole      torch.compile of all a step does: forward, gradients and update as one function (not with Adam)
+    whole      torch.compile of all a step does: forward, gradients and update as one function
     tuned      with compile: the C++ templates for matrix products, the best measured (max-autotune)
     wrapped    with compile: calls from C++ instead of Python
     last       channels_last
@@ -90,21 +90,28 @@ def make_step(w, settings, net, loss, x, y):
     rate = RATE[w.optimizer]
     if "whole" in settings:
         params = dict(net.named_parameters())
-        moments = {k: torch.zeros_like(p) for k, p in params.items()}
+        first = {k: torch.zeros_like(p) for k, p in params.items()}
+        second = {k: torch.zeros_like(p) for k, p in params.items()}
+        steps = torch.zeros(())
         buffers = dict(net.named_buffers())
 
-        def once(params, moments, buffers, x, y):
+        def once(params, first, second, steps, buffers, x, y):
             with torch.enable_grad():
                 value = loss(torch.func.functional_call(net, (params, buffers), (x,)), y)
                 grads = torch.autograd.grad(value, list(params.values()))
+            steps.add_(1)
             for (k, p), g in zip(params.items(), grads):
                 if w.optimizer == "momentum":
-                    g = moments[k].mul_(MOMENTUM).add_(g + DECAY * p.detach())
+                    g = first[k].mul_(MOMENTUM).add_(g + DECAY * p.detach())
+                elif w.optimizer == "adam":
+                    first[k].lerp_(g, 0.1)
+                    second[k].mul_(0.999).addcmul_(g, g, value=0.001)
+                    g = first[k] / (1 - 0.9 ** steps) / (torch.sqrt(second[k] / (1 - 0.999 ** steps)) + 1e-8)
                 p.detach().sub_(g, alpha=rate)
             return value
 
         fast = torch.compile(once)
-        return lambda: fast(params, moments, buffers, x, y)
+        return lambda: fast(params, first, second, steps, buffers, x, y)
 
     form = {"foreach": True} if "foreach" in settings else {"fused": True}
     if w.optimizer == "adam":
