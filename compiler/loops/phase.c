@@ -154,8 +154,14 @@ static int fill_phase(Queue *o, PhaseKind kind)
     for (bool again = true; again;) {
         again = false;
         for (int i = 0; i < o->n && touched <= most; i++) {
-            if (o->node[i].phase >= 0 || !fits(o, i, kind, phase))
+            if (o->node[i].phase >= 0)
                 continue;
+            if (!fits(o, i, kind, phase)) {
+                /* Of one sample: what was made long before it is read is in the cache no more. */
+                if (o->b->graph->single && o->node[i].k->threads > 1)
+                    break;
+                continue;
+            }
             if (kind == PHASE_BLOCKS)
                 touched += o->node[i].k->bytes / (double)blocks_of(o->b->graph->batch);
             o->node[i].phase = phase;
@@ -182,7 +188,9 @@ static double microseconds(const Kernel *k)
     return (work > traffic ? work : traffic) / 1000;
 }
 
-enum { WORTH_A_THREAD = 5, WORTH_THREADS = 20 }; /* microseconds of work in a kernel, in a step */
+/* Microseconds of work in a kernel, in a step. A single sample comes alone: threads that slept since the last one are to
+ * be woken, and then wait for each other after nearly every kernel, but not for long. */
+enum { WORTH_A_THREAD = 5, WORTH_THREADS = 20, WORTH_A_SHARE = 2, WORTH_WAKING = 200 };
 
 static void choose_threads(Build *b, Kernel **kernels, int n)
 {
@@ -191,7 +199,7 @@ static void choose_threads(Build *b, Kernel **kernels, int n)
     for (int i = 0; i < n; i++) {
         Kernel *k = kernels[i];
         double us = microseconds(k), most = (double)k->tasks * (k->blocked ? blocks : 1);
-        double worth = us / WORTH_A_THREAD;
+        double worth = us / (b->graph->single ? WORTH_A_SHARE : WORTH_A_THREAD);
         all += us;
         /* block by block, what counts is the whole phase */
         k->threads = (int)(k->blocked || worth > most ? most : worth);
@@ -202,7 +210,7 @@ static void choose_threads(Build *b, Kernel **kernels, int n)
     }
     b->loops->threads = 1;
     for (int i = 0; i < n; i++) {
-        if (all < WORTH_THREADS || b->graph->single)
+        if (all < (b->graph->single ? WORTH_WAKING : WORTH_THREADS))
             kernels[i]->threads = 1;
         if (kernels[i]->threads > b->loops->threads)
             b->loops->threads = kernels[i]->threads;

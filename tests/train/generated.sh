@@ -1,6 +1,7 @@
 #!/bin/bash
 # generated -- the C of every example is what an embedding program may take: the same bytes each time, no warning from gcc
-# or clang, no data of its own, and no symbols but its own and those of any C program. And examples/embed works.
+# or clang, no data of its own, and no symbols but its own and those of any C program. Threads that share the work on one
+# sample give the same bits. And examples/embed works.
 # With "full" also of the large ones.
 cd "$(dirname "$0")/../.." || exit 2
 nnc=$(realpath "${NNC:-build/nnc}")
@@ -55,6 +56,48 @@ for nn in examples/*/*.nn; do
     check "$nn: warnings" warns_not "$c"
     prefix=$(sed -n 's/^int \([a-z0-9_]*\)_save(.*/\1/p' "${c%.c}.h")
     check "$nn: symbols" keeps_to_itself "$work/m.o" "$prefix"
+done
+
+cat >"$work/net.nn" <<'END'
+data pictures = cifar10("data")
+
+model Net of image: 3x32x32 {
+    image -> conv(48, 3, pad = 1) -> relu -> conv(48, 3, pad = 1) -> relu -> maxpool(2) -> conv(64, 3) -> relu -> flatten -> dense(10)
+}
+
+train Net on pictures {
+    loss      = cross_entropy
+    optimizer = sgd(lr = 0.1)
+    batch     = 16
+}
+END
+cat >"$work/one.c" <<'END'
+#include "net.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(void)
+{
+    static float image[3 * 32 * 32], output[10];
+    void *net = aligned_alloc(NET_ALIGN, (NET_BYTES + 63) / 64 * 64), *scratch = aligned_alloc(NET_ALIGN, (NET_PREDICT_BYTES + 63) / 64 * 64);
+
+    net_init(net, 1);
+    for (int i = 0; i < 3 * 32 * 32; i++)
+        image[i] = (float)(i % 97) / 48 - 1;
+    for (int again = 0; again < 20; again++) {
+        net_predict(net, scratch, image, 1, output);
+        for (int i = 0; i < 10; i++)
+            printf("%a\n", (double)output[i]);
+    }
+    return 0;
+}
+END
+check "one sample: nnc -S" "$nnc" -S "$work/net.nn" -o "$work/net.c"
+check "one sample has no threads" grep -q predict_one_thread "$work/net.c"
+check "one sample: cc" cc -O1 -march=native -ffp-contract=off -Wno-psabi -fopenmp -o "$work/one" "$work/one.c" "$work/net.c" -lm
+for threads in 1 2 3; do
+    OMP_NUM_THREADS=$threads "$work/one" >"$work/one.$threads"
+    check "one sample: other bits from $threads threads" cmp "$work/one.1" "$work/one.$threads"
 done
 
 make -s -C examples/embed NNC="$nnc" B="$work/embed" >"$work/answers" 2>"$work/said"
