@@ -4,8 +4,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#if defined __linux__
+#include <sys/mman.h>
+#endif
 
-/* An arena is a chain of blocks; a request larger than a block gets a block of its own. */
+/* An arena is a chain of blocks, each twice as large as the one before up to a limit; a request that is larger still gets
+ * a block of its own. */
 typedef struct Block {
     struct Block *next;
     size_t used, size;
@@ -16,12 +20,25 @@ struct Arena {
     Block *block;
 };
 
-enum { BLOCK_BYTES = 1 << 16 };
+enum { FIRST_BYTES = 1 << 16, MOST_BYTES = 1 << 25, HUGE_BYTES = 1 << 21 };
 
 static void *no_memory(void)
 {
     fputs("nnc: error: out of memory\n", stderr);
     exit(EXIT_FILES);
+}
+
+/* Of a large block the system may give out large pages: a fault for 2 MB instead of one for 4 KB. It is advice only. */
+static void large_pages(unsigned char *bytes, size_t size)
+{
+#if defined MADV_HUGEPAGE
+    size_t skip = -(uintptr_t)bytes % HUGE_BYTES;
+
+    if (size >= skip + HUGE_BYTES)
+        madvise(bytes + skip, (size - skip) / HUGE_BYTES * HUGE_BYTES, MADV_HUGEPAGE);
+#else
+    (void)bytes, (void)size;
+#endif
 }
 
 static Block *block_new(size_t size, Block *next)
@@ -32,6 +49,7 @@ static Block *block_new(size_t size, Block *next)
         return no_memory();
     b->next = next;
     b->size = size;
+    large_pages(b->bytes, size);
     return b;
 }
 
@@ -41,7 +59,7 @@ Arena *arena_new(void)
 
     if (!a)
         return no_memory();
-    a->block = block_new(BLOCK_BYTES, NULL);
+    a->block = block_new(FIRST_BYTES, NULL);
     return a;
 }
 
@@ -57,8 +75,10 @@ void arena_free(Arena *a)
 void *arena_alloc(Arena *a, size_t bytes)
 {
     bytes = (bytes + 15) & ~(size_t)15;
-    if (bytes > a->block->size - a->block->used)
-        a->block = block_new(bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES, a->block);
+    if (bytes > a->block->size - a->block->used) {
+        size_t size = a->block->size < MOST_BYTES ? 2 * a->block->size : MOST_BYTES;
+        a->block = block_new(bytes > size ? bytes : size, a->block);
+    }
     void *p = a->block->bytes + a->block->used;
     a->block->used += bytes;
     return p;

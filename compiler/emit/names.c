@@ -26,20 +26,22 @@ static bool is_reserved(const char *s)
 /* Letters, digits and _ stay; other bytes become one _ between them. ASCII only, whatever the locale says. */
 static char *plain_name(Arena *a, const char *name)
 {
-    Text t = {.arena = a};
+    char *plain = arena_alloc(a, 2 * strlen(name) + 2), *to = plain;
     bool gap = false;
 
     if (!*name || (*name >= '0' && *name <= '9') || *name == '_')
-        text_print(&t, "x");
+        *to++ = 'x';
     for (const char *s = name; *s; s++) {
         bool fine = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '_';
+        if (fine && gap)
+            *to++ = '_';
         if (fine)
-            text_print(&t, "%s%c", gap ? "_" : "", *s);
-        gap = !fine && t.n > 0;
+            *to++ = *s;
+        gap = !fine && to > plain;
     }
-    if (t.n == 0)
-        text_print(&t, "x");
-    return t.s;
+    if (to == plain)
+        *to++ = 'x';
+    return plain;
 }
 
 const char *identifier(Arena *a, const char *name)

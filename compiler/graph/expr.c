@@ -10,17 +10,20 @@ unsigned expr_walk(void)
     return ++walks;
 }
 
-static Expr *expr_new(Arena *a, ExprKind kind)
+static size_t expr_bytes(int nargs) { return offsetof(Expr, args) + (size_t)nargs * sizeof(Expr *); }
+
+static Expr *expr_new(Arena *a, ExprKind kind, int nargs)
 {
-    Expr *e = NEW(a, Expr);
+    Expr *e = arena_alloc(a, expr_bytes(nargs));
 
     e->kind = kind;
+    e->nargs = nargs;
     return e;
 }
 
 Expr *expr_number(Arena *a, double x)
 {
-    Expr *e = expr_new(a, EXPR_NUMBER);
+    Expr *e = expr_new(a, EXPR_NUMBER, 0);
 
     e->number = x;
     return e;
@@ -28,7 +31,7 @@ Expr *expr_number(Arena *a, double x)
 
 Expr *expr_index(Arena *a, Index *i)
 {
-    Expr *e = expr_new(a, EXPR_INDEX);
+    Expr *e = expr_new(a, EXPR_INDEX, 0);
 
     e->index = i;
     return e;
@@ -36,11 +39,10 @@ Expr *expr_index(Arena *a, Index *i)
 
 Expr *expr_load(Arena *a, Tensor *t, Expr *const *subscripts, bool padded)
 {
-    Expr *e = expr_new(a, EXPR_LOAD);
+    Expr *e = expr_new(a, EXPR_LOAD, t->rank);
 
     e->tensor = t;
     e->padded = padded;
-    e->nargs = t->rank;
     for (int i = 0; i < t->rank; i++)
         e->args[i] = subscripts[i];
     return e;
@@ -55,15 +57,14 @@ Expr *expr_scalar(Arena *a, Tensor *t)
 
 Expr *expr_result(Arena *a)
 {
-    return expr_new(a, EXPR_RESULT);
+    return expr_new(a, EXPR_RESULT, 0);
 }
 
 Expr *expr_random(Arena *a, uint32_t stream, Expr *counter)
 {
-    Expr *e = expr_new(a, EXPR_RANDOM);
+    Expr *e = expr_new(a, EXPR_RANDOM, 1);
 
     e->number = stream;
-    e->nargs = 1;
     e->args[0] = counter;
     return e;
 }
@@ -118,10 +119,9 @@ bool expr_has_index(const Expr *e, const Index *i)
 
 static Expr *plain(Arena *a, const Op *op, Expr *const *args)
 {
-    Expr *e = expr_new(a, EXPR_OP);
+    Expr *e = expr_new(a, EXPR_OP, op->arity);
 
     e->op = op;
-    e->nargs = op->arity;
     for (int i = 0; i < op->arity; i++)
         e->args[i] = args[i];
     return e;
@@ -342,8 +342,8 @@ static Expr *change_args(const Change *c, Expr *e)
     /* Indices may have become numbers; mere tensors give nothing to fold. */
     if (e->kind == EXPR_OP && c->rename)
         return expr_apply(c->arena, e->op, args);
-    Expr *f = NEW(c->arena, Expr);
-    *f = *e;
+    Expr *f = expr_new(c->arena, e->kind, e->nargs);
+    memcpy(f, e, expr_bytes(e->nargs));
     f->walk = 0;
     f->tensor = t;
     for (int i = 0; i < e->nargs; i++)

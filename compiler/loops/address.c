@@ -205,8 +205,7 @@ const char *nest_fresh_name(Nest *n, const char *wish)
     return name;
 }
 
-/* "stage1.basic2.conv1.weight" -> "weight", "d.conv1.y" -> "d_y": the same in equal layers. */
-static const char *arg_wish(Arena *a, const char *tensor)
+const char *nest_arg_wish(Arena *a, const char *tensor)
 {
     const char *last = tensor;
 
@@ -228,7 +227,7 @@ const char *nest_arg(Nest *n, const Place *p, bool writes)
         bug("'%s': a form of a tensor that nobody asked for", n->c->q->out->name);
     int i = kernel_arg(n->k, p->storage, writes);
     if (!n->arg_name[i])
-        n->arg_name[i] = nest_fresh_name(n, arg_wish(n->b->arena, p->storage->name));
+        n->arg_name[i] = nest_fresh_name(n, nest_arg_wish(n->b->arena, p->storage->name));
     return n->arg_name[i];
 }
 

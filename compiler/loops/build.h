@@ -84,8 +84,11 @@ Place *place_read(Build *b, const Choice *c, const Expr *load);
 Place *place_written(Build *b, const Choice *c);
 Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, const Layout *l);
 
-/* nest.c */
+/* same.c */
 Kernel *kernel_equation(Build *b, const Choice *c);
+
+/* nest.c: its C; for same.c, which knows those printed before */
+Kernel *kernel_print(Build *b, const Choice *c);
 
 /* move.c */
 Kernel *kernel_pack(Build *b, Tensor *t, const Place *from, const Place *to);

@@ -277,13 +277,13 @@ static bool reads_in_place(const Equation *q, const Loads *l, const Tensor *t)
 static bool replaces_in_place(Build *b, const Tensor *old)
 {
     const Choice *maker = b->maker[old->next->id];
-    int from = 0;
+    int from = b->choices.n;
 
     if (!maker || old->next->rank != old->rank || old->next->role != ROLE_TEMP)
         return false;
-    /* Who stands before the maker cannot need what it makes. */
-    while (b->choices.at[from] != maker)
-        from++;
+    /* Who stands before the maker cannot need what it makes. The makers of next values stand near the end. */
+    while (b->choices.at[--from] != maker)
+        ;
     Reach r = {b, maker, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
     for (int i = from + 1; i < b->choices.n; i++) {
         const Choice *c = b->choices.at[i];

@@ -88,9 +88,7 @@ static void add_group(Build *b, Choice *leader)
     choose_tile(leader);
     for (const Choice *c = leader; c; c = c->next)
         b->loops->cycles += cycles_of(c);
-    Kernel *k = kernel_equation(b, leader);
-    k->choice = leader;
-    add_kernel(b, k);
+    add_kernel(b, kernel_equation(b, leader));
     for (const Choice *c = leader; c; c = c->next)
         add_forms(b, c->q->out);
 }

@@ -11,6 +11,7 @@
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
  *     function.c  kernels as functions, equal ones shared
+ *     same.c      equal equations found before they are printed
  *     move.c    packing, unpacking, clearing halos, copying
  *     phase.c   what must wait for what, which kernels run block by block, lives of storages
  *     loops.c   the door, and the text of --emit=loops
@@ -161,6 +162,7 @@ typedef struct Loops {
 typedef struct Functions {
     Arena *arena;
     LIST(Function *) list;
+    struct Descriptions *descriptions; /* what they were printed for (same.c) */
 } Functions;
 
 /* The graph after graph_fuse; it is not changed, but the kernels point into it (and into a copy of it). p tells which

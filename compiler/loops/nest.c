@@ -125,7 +125,7 @@ void nest_finish(Nest *n, Scope *s, Piece v)
         if (n->c->next) {
             v = scope_as(s, v, n->doubles ? TYPE_DOUBLE : TYPE_VECTOR);
             v.dims |= nest_dims(n);
-            v = scope_keep(s, v, c->q->out->name);
+            v = scope_keep(s, v, nest_arg_wish(n->b->arena, c->q->out->name));
             scope_know(s, expr_load(n->b->arena, c->q->out, c->q->at, false), v);
         }
         stored[count] = c;
@@ -297,7 +297,7 @@ static void print_tasks(Nest *n)
     nest_close(n);
 }
 
-Kernel *kernel_equation(Build *b, const Choice *c)
+Kernel *kernel_print(Build *b, const Choice *c)
 {
     Nest *n = NEW(b->arena, Nest);
     Kernel *k = NEW(b->arena, Kernel);
@@ -310,8 +310,6 @@ Kernel *kernel_equation(Build *b, const Choice *c)
     k->lane = c->lane;
     k->lane_index = c->lane_index;
     k->why = c->why;
-    for (const Choice *x = c; x; x = x->next)
-        k->flops += x->flops;
     for (int i = 0; i < q->nbox; i++) {
         n->var[i].index = q->box[i];
         n->var[i].dim = dim_of(c, q->box[i]);

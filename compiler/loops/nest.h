@@ -67,6 +67,8 @@ typedef struct Nest {
 /* --- address.c --- */
 const Var *nest_var(const Nest *n, const Index *i);
 const char *nest_arg(Nest *n, const Place *p, bool writes);
+/* "stage1.basic2.conv1.weight" -> "weight", "d.conv1.y" -> "d_y": the same in equal layers. */
+const char *nest_arg_wish(Arena *a, const char *tensor);
 /* A name that nothing in the kernel has yet, like the one wished for. */
 const char *nest_fresh_name(Nest *n, const char *wish);
 /* A whole-valued operation on operands already printed. */
