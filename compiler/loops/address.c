@@ -272,7 +272,7 @@ const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *l
     for (int a = 0; load->padded && a < load->nargs; a++) {
         int64_t low, high;
         bool known = expr_range(load->args[a], &low, &high);
-        if (within_halo(l, load, a))
+        if (within_halo(l, load, a) || is_bounded(n->c, load, a))
             continue;
         const char *at = whole_text(n, load->args[a], lane, dims);
         if (!known || low < 0)

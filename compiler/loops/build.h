@@ -10,7 +10,7 @@ typedef struct Place {
     Layout layout;
 } Place;
 
-enum { MAX_TILES = 2 };
+enum { MAX_TILES = 2, MAX_BOUNDS = 4 };
 
 /* Different loads of an expression. */
 enum { MAX_LOADS = 256 };
@@ -18,6 +18,13 @@ typedef struct Loads {
     int n;
     const Expr *at[MAX_LOADS];
 } Loads;
+
+/* A reduced index runs only while 0 <= sign * index + coef * with + offset < size; see bounds.c. */
+typedef struct Bound {
+    Index *index, *with; /* reduced, of the result */
+    int sign;            /* 1 or -1 */
+    int64_t coef, offset, size;
+} Bound;
 
 /* What is chosen for one equation. */
 typedef struct Choice {
@@ -33,6 +40,8 @@ typedef struct Choice {
     int ntiles;
     Index *tile_index[MAX_TILES];
     int tile[MAX_TILES]; /* in steps of one, or of sixteen when it is the lane's index */
+    int nbounds;
+    Bound bound[MAX_BOUNDS];
     struct Choice *leader; /* the one whose kernel carries it out, or NULL: it has a kernel of its own */
     struct Choice *next;   /* carried out after it at every point of the result, in the same kernel; see group.c */
     bool stored;           /* somebody outside of the group reads the result */
@@ -74,6 +83,15 @@ Choice *choose_lane(Build *b, Equation *q);
 void choose_groups(Build *b);
 /* tile.c */
 void choose_tile(Choice *c);
+/* bounds.c */
+void choose_bounds(Choice *c); /* before the tile */
+void drop_bounds(Choice *c);   /* after it: those that it made worthless */
+const Bound *bound_of(const Choice *c, const Index *x); /* or NULL */
+double bound_share(const Bound *b, int64_t tile);
+/* The steps that `tile` steps of b->with need: from slope * with + low to slope * with + end. */
+void bound_ends(const Bound *b, int64_t tile, int64_t *slope, int64_t *low, int64_t *end);
+/* The load never goes outside along axis a. */
+bool is_bounded(const Choice *c, const Expr *load, int a);
 /* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
 bool is_batch(const Expr *e);
 

@@ -128,15 +128,17 @@ Place *place_written(Build *b, const Choice *c)
 
 /* How far a padded load goes outside, added to the halo that the tensor has so far. Without samples in lanes only
  * windows are worth it: what merely moves along an axis asks once whether it is inside. */
-static void widen(const Expr *load, Layout *l, bool single)
+static void widen(const Choice *c, const Expr *load, Layout *l, bool single)
 {
-    int64_t low[MAX_RANK] = {0}, high[MAX_RANK] = {0};
+    int64_t low[MAX_RANK], high[MAX_RANK];
     double before = 1, after = 1;
 
+    memcpy(low, l->low, sizeof low);
+    memcpy(high, l->high, sizeof high);
     for (int a = single ? 0 : 1; a < load->nargs; a++) {
         int64_t from, to;
         Affine f;
-        if (single && (!expr_affine(load->args[a], &f) || f.n < 2))
+        if ((single && (!expr_affine(load->args[a], &f) || f.n < 2)) || is_bounded(c, load, a))
             continue;
         if (!expr_range(load->args[a], &from, &to))
             return;
@@ -383,7 +385,7 @@ static void find_halos(Build *b)
             for (int j = 0; j < l[k]->n; j++) {
                 const Expr *load = l[k]->at[j];
                 if (b->graph->single && load->padded && load->tensor->role == ROLE_TEMP && !load->tensor->wanted)
-                    widen(load, &b->rows[load->tensor->id].layout, true);
+                    widen(c, load, &b->rows[load->tensor->id].layout, true);
                 if (!load->tensor->batched)
                     continue;
                 if (reads_rows(c, load)) {
@@ -392,7 +394,7 @@ static void find_halos(Build *b)
                 }
                 b->want_lanes[load->tensor->id] = true;
                 if (load->padded)
-                    widen(load, &b->lanes[load->tensor->id].layout, false);
+                    widen(c, load, &b->lanes[load->tensor->id].layout, false);
             }
     }
 }

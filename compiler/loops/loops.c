@@ -85,7 +85,6 @@ static void add_group(Build *b, Choice *leader)
     for (const Choice *c = leader; c; c = c->next)
         if (c->stored && has_halo(&place_written(b, c)->layout))
             add_kernel(b, kernel_clear(b, place_written(b, c)));
-    choose_tile(leader);
     for (const Choice *c = leader; c; c = c->next)
         b->loops->cycles += cycles_of(c);
     add_kernel(b, kernel_equation(b, leader));
@@ -157,6 +156,19 @@ static void choose_lanes(Build *b)
         PUSH(b->arena, g->equations, b->choices.at[i]->q);
 }
 
+/* The tile goes before the layouts: it says which padded loads need a halo. */
+static void choose_tiles(Build *b)
+{
+    for (int i = 0; i < b->choices.n; i++) {
+        Choice *c = b->choices.at[i];
+        if (c->leader)
+            continue;
+        choose_bounds(c);
+        choose_tile(c);
+        drop_bounds(c);
+    }
+}
+
 static void find_makers(Build *b)
 {
     Graph *g = b->graph;
@@ -175,6 +187,7 @@ Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f)
     graph_scalar(b.graph, "steps");
     choose_lanes(&b);
     choose_groups(&b);
+    choose_tiles(&b);
     find_makers(&b);
     layouts_make(&b);
     add_kernels(&b);

@@ -7,6 +7,7 @@
  *     layout.c  storages: strides, halos, rows, and tensors that are another one's bytes
  *     choose.c  roles of indices, the lane
  *     group.c   equations that are carried out together, point by point
+ *     bounds.c  sums that stay where padded loads are inside
  *     tile.c    the register tile
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with

@@ -194,6 +194,28 @@ static void take_turns(Nest *n, const Choice *c, void print(Nest *n))
 /* So few additions are written out: their operands may be in registers. */
 enum { FEW_STEPS = 64 };
 
+/* "2 * i - 3" */
+static const char *linear_text(Arena *a, int64_t slope, const char *name, int64_t offset)
+{
+    const char *text = slope == 1 ? name : slope == -1 ? arena_print(a, "-%s", name) : arena_print(a, "%lld * %s", (long long)slope, name);
+
+    if (offset)
+        text = arena_print(a, offset < 0 ? "%s - %lld" : "%s + %lld", text, (long long)(offset < 0 ? -offset : offset));
+    return text;
+}
+
+static void open_bounded(Nest *n, const Bound *b)
+{
+    Arena *a = n->b->arena;
+    const Var *with = nest_var(n, b->with);
+    const char *name = nest_var(n, b->index)->name;
+    int64_t slope, low, end;
+
+    bound_ends(b, with->dim < 0 ? 1 : n->tile[with->dim], &slope, &low, &end);
+    line(&n->out, n->depth++, "for (long %s = nn_larger(0, %s); %s < nn_smaller(%lld, %s); %s++) {", name,
+         linear_text(a, slope, with->name, low), name, (long long)b->index->size, linear_text(a, slope, with->name, end), name);
+}
+
 /* Reduced indices from number i on; the lane's comes last, its end less than a vector. */
 static void print_reduction(Nest *n, int i)
 {
@@ -206,7 +228,9 @@ static void print_reduction(Nest *n, int i)
         const Index *x = q->box[i];
         int depth = n->depth;
         nest_note(n, x, 1, x == c->lane_index ? LOOP_LANE : LOOP_REDUCE);
-        if (!x->batch) {
+        if (bound_of(c, x)) {
+            open_bounded(n, bound_of(c, x));
+        } else if (!x->batch) {
             if (i + 1 == q->nbox && x->size * tile_sums(n) <= FEW_STEPS)
                 line(&n->out, n->depth, "NN_UNROLL");
             else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && tile_sums(n) >= 8)

@@ -21,6 +21,7 @@ typedef struct Tiling {
     int nneeds;
     Need need[MAX_LOADS];
     double iterations; /* of the reduction, for one element or vector of elements */
+    double share;      /* of them: the rest is outside */
     double ending;     /* cycles to finish one accumulator */
 } Tiling;
 
@@ -84,10 +85,26 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
     double work = sums * 0.8 > loads ? sums * 0.8 : loads;
     if (work < 4)
         work = 4; /* an addition must finish before the next into the same sum */
-    return (work + 1) * t->iterations + (end_together(t, k, steps) ? SIDE_BY_SIDE : sums * t->ending);
+    return (work + 1) * t->iterations * t->share + (end_together(t, k, steps) ? SIDE_BY_SIDE : sums * t->ending);
 }
 
-static double pair_cycles(const Tiling *t, const int *k, const int *steps)
+/* Of what the reduction runs through, if the tile is this. */
+static double inside(const Tiling *t, const int *k, const int *steps)
+{
+    double share = 1;
+
+    for (int i = 0; i < t->choice->nbounds; i++) {
+        const Bound *b = &t->choice->bound[i];
+        int64_t tile = 1;
+        for (int d = 0; d < MAX_TILES; d++)
+            if (k[d] >= 0 && t->candidate[k[d]] == b->with)
+                tile = steps[d];
+        share *= bound_share(b, tile);
+    }
+    return share;
+}
+
+static double pair_cycles(Tiling *t, const int *k, const int *steps)
 {
     double total = 0;
     int64_t size[MAX_TILES], times[MAX_TILES][2];
@@ -100,6 +117,7 @@ static double pair_cycles(const Tiling *t, const int *k, const int *steps)
         times[d][0] = size[d] / steps[d];
         times[d][1] = part[d][1] > 0;
     }
+    t->share = inside(t, k, steps);
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < 2; j++)
             if (times[0][i] && times[1][j])

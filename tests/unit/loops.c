@@ -38,6 +38,11 @@ static const Case cases[] = {
     {"convolution, dilated, in groups, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,4,11]\nparam w[6,2,3]\n"
      "y[b,o,i 7] = sum[c,p] w[o,c,p] * x[b,2*(o//3)+c,i+2*p]\nl[b] = sum[o,i] y[b,o,i]^2\n" GUARDED_LOSS},
+    {"windows that reach far outside, gradient", "grad y z t",
+     "scalar count\nscalar total\ninput x[b,3,7]\nparam w[4,3,9]\n"
+     "y[b,o,i 12] = sum[c,p] w[o,c,p] * x?[b,c,i+p-7]\nz[b,o,i 5] = sum[c,p] w[o,c,p] * x?[b,c,2*i-p+3]\n"
+     "t[b,o,i 15] = sum[c,p] w[o,c,p] * x?[b,c,4-i+p] * x?[b,c,4-i+p]\n"
+     "l[b] = sum[o,i] y[b,o,i]^2\n" GUARDED_LOSS},
     {"maximum pooling, overlapping, gradient", "grad y",
      "scalar count\nscalar total\ninput x[b,3,9,9]\n"
      "y[b,c,i 4,j 4] = max[p 3,q 3] x[b,c,2*i+p,2*j+q]\nl[b] = sum[c,i,j] y[b,c,i,j]^2\n" GUARDED_LOSS},
