@@ -40,7 +40,7 @@ static const char *kind_name(const Program *p, GraphKind kind)
 /* --- names --- */
 
 /* Variables that the function has besides its storages. */
-static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "share", "thread", "threads", "begin", "end"};
+static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "room", "share", "thread", "threads", "begin", "end"};
 enum { NTAKEN = sizeof taken / sizeof taken[0] };
 
 static uint32_t hash_text(const char *s)
@@ -162,7 +162,7 @@ static void print_place(Text *t, const Runner *r, const Storage *s)
         text_print(t, "scalars + %d", scalar_position(s->name));
         break;
     case STORAGE_WORK:
-        text_print(t, "(void *)(work + %lld)", (long long)r->work->buffers[r->work->buffer[s->id]].offset);
+        text_print(t, "(void *)(%s + %lld)", s->phase < 0 ? "work" : "room", (long long)r->work->buffers[r->work->buffer[s->id]].offset);
         break;
     }
 }
@@ -177,19 +177,25 @@ static bool *used_storages(Arena *a, const Loops *l)
     return used;
 }
 
+static void print_storage(Text *t, const Runner *r, const Storage *s, const char *indent)
+{
+    Text line = {.arena = t->arena};
+
+    text_print(&line, "%s%s%s *const %s = ", indent, is_constant(r, s) ? "const " : "", element_type(s), r->names[s->id]);
+    print_place(&line, r, s);
+    text_print(t, "%s;%*s /* ", line.s, line.n < 60 ? 60 - (int)line.n : 0, "");
+    print_sizes(t, s);
+    text_print(t, " */\n");
+}
+
 static void print_pointers(Text *t, const Runner *r)
 {
     for (int i = 0; i < r->loops->storages.n; i++) {
         const Storage *s = r->loops->storages.at[i];
         /* The caller's own arguments need no second name. */
-        if (!r->used[s->id] || (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT)))
+        if (!r->used[s->id] || s->phase >= 0 || (of_samples(r->kind) && (s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT)))
             continue;
-        Text line = {.arena = t->arena};
-        text_print(&line, "    %s%s *const %s = ", is_constant(r, s) ? "const " : "", element_type(s), r->names[s->id]);
-        print_place(&line, r, s);
-        text_print(t, "%s;%*s /* ", line.s, line.n < 60 ? 60 - (int)line.n : 0, "");
-        print_sizes(t, s);
-        text_print(t, " */\n");
+        print_storage(t, r, s, "    ");
     }
 }
 
@@ -212,11 +218,6 @@ static void print_call(Text *t, Runner *r, const Kernel *k, const char *indent, 
     text_print(t, ";\n");
 }
 
-static const char *times(Arena *a, int64_t n, const char *what)
-{
-    return n == 1 ? what : arena_print(a, "%lld * %s", (long long)n, what);
-}
-
 static bool needs_blocks(const Loops *l)
 {
     for (int i = 0; i < l->kernels.n; i++)
@@ -227,7 +228,7 @@ static bool needs_blocks(const Loops *l)
 
 static const char *all_tasks(Arena *a, const Kernel *k)
 {
-    return k->blocked ? times(a, k->tasks, "blocks") : arena_print(a, "%lld", (long long)k->tasks);
+    return arena_print(a, "%lld", (long long)k->tasks);
 }
 
 /* The first or the next thread's first task. */
@@ -236,8 +237,25 @@ static const char *share(const Runner *r, const char *tasks, const char *thread,
     return arena_print(r->program->arena, "%s_share(%s, %s, threads, %d)", r->prefix, tasks, thread, most);
 }
 
-static void print_blocks(Text *t, Runner *r, const Phase *phase, const char *indent)
+/* What the phase alone needs: of one block, in the room that the thread has for it. */
+static void print_room(Text *t, const Runner *r, int phase, const char *indent)
 {
+    const Room *room = &r->work->room[phase];
+
+    if (room->bytes == 0)
+        return;
+    text_print(t, "%sunsigned char *const room = work + %lld", indent, (long long)r->work->buffers[room->buffer].offset);
+    if (r->parallel)
+        text_print(t, " + %lld * (size_t)thread", (long long)room->bytes);
+    text_print(t, ";\n");
+    for (int i = 0; i < r->loops->storages.n; i++)
+        if (r->loops->storages.at[i]->phase == phase)
+            print_storage(t, r, r->loops->storages.at[i], indent);
+}
+
+static void print_blocks(Text *t, Runner *r, int number, const char *indent)
+{
+    const Phase *phase = &r->loops->phases.at[number];
     Arena *a = t->arena;
     const char *in = arena_print(a, "%s    ", indent);
 
@@ -246,10 +264,10 @@ static void print_blocks(Text *t, Runner *r, const Phase *phase, const char *ind
                    share(r, "blocks", "thread", phase->threads), share(r, "blocks", "thread + 1", phase->threads));
     else
         text_print(t, "%sfor (long block = 0; block < blocks; block++) {\n", indent);
+    print_room(t, r, number, in);
     for (int i = 0; i < phase->count; i++) {
         const Kernel *k = r->loops->kernels.at[phase->first + i];
-        print_call(t, r, k, in, times(a, k->tasks, "block"),
-                   k->tasks == 1 ? "block + 1" : arena_print(a, "%lld * (block + 1)", (long long)k->tasks));
+        print_call(t, r, k, in, NULL, NULL);
     }
     text_print(t, "%s}\n", indent);
 }
@@ -328,7 +346,7 @@ static void print_phases(Text *t, Runner *r)
             indent = "        ";
         }
         if (phase->kind == PHASE_BLOCKS)
-            print_blocks(t, r, phase, indent);
+            print_blocks(t, r, i, indent);
         else if (phase->kind == PHASE_TASKS)
             print_tasks(t, r, phase, indent);
         else

@@ -221,11 +221,27 @@ const char *nest_arg_wish(Arena *a, const char *tensor)
 
 /* --- addresses --- */
 
+/* Block by block the pointer is to the block's own numbers, but for whoever reads other samples' too. */
+static bool at_block(const Nest *n, const Place *p)
+{
+    if (n->c->lane != LANE_SAMPLES || p->layout.order != ORDER_LANES)
+        return false;
+    for (const Choice *c = n->c; c; c = c->next) {
+        const Loads *l[2] = {c->value, c->tail};
+        for (int i = 0; i < 2; i++)
+            for (int k = 0; k < l[i]->n; k++)
+                if (place_read(n->b, c, l[i]->at[k])->storage == p->storage && !is_batch(l[i]->at[k]->args[0]))
+                    return false;
+    }
+    return true;
+}
+
 const char *nest_arg(Nest *n, const Place *p, bool writes)
 {
     if (!p->storage)
         bug("'%s': a form of a tensor that nobody asked for", n->c->q->out->name);
     int i = kernel_arg(n->k, p->storage, writes);
+    n->k->at_block[i] = at_block(n, p);
     if (!n->arg_name[i])
         n->arg_name[i] = nest_fresh_name(n, nest_arg_wish(n->b->arena, p->storage->name));
     return n->arg_name[i];
@@ -245,7 +261,8 @@ const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *l
             sum_expr(n, &s, l->stride[a], at[a], lane, dims);
         } else if (is_batch(at[a])) {
             bool samples = over_samples(n->c);
-            sum_add(&s, l->stride[0], "block");
+            if (!at_block(n, p))
+                sum_add(&s, l->stride[0], "block");
             if (!samples || lane)
                 sum_add(&s, 1, samples ? lane : "s");
         } else {

@@ -43,7 +43,15 @@ static const char *parameters(Arena *a, const Kernel *k, const char *const *name
         text_print(&t, "%s%s%s *restrict %s", i ? ", " : "", k->writes[i] ? "" : "const ", element_type(k->arg[i]), names[i]);
     for (int i = 0; i < k->nnumbers; i++)
         text_print(&t, ", uint32_t stream%d", i);
-    text_print(&t, "%s%slong first, long end", k->nargs ? ", " : "", k->takes_n ? "long n, " : "");
+    const char *comma = k->nargs ? ", " : "";
+    if (k->takes_n) {
+        text_print(&t, "%slong n", comma);
+        comma = ", ";
+    }
+    if (!k->blocked)
+        text_print(&t, "%slong first, long end", comma);
+    else if (k->takes_block)
+        text_print(&t, "%slong block", comma);
     return t.s;
 }
 
@@ -90,6 +98,16 @@ static const char *comment_text(Arena *a, const Choice *c)
     return t.s;
 }
 
+static bool has_word(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *p = text; (p = strstr(p, word)); p += n)
+        if ((p == text || (!isalnum((unsigned char)p[-1]) && p[-1] != '_')) && !isalnum((unsigned char)p[n]) && p[n] != '_')
+            return true;
+    return false;
+}
+
 /* FNV-1a. */
 static uint32_t hash_text(const char *s)
 {
@@ -104,6 +122,8 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, con
                      const char *body)
 {
     Arena *a = b->functions->arena;
+
+    k->takes_block = k->blocked && has_word(body, "block");
     const char *full = arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body);
 
     uint32_t hash = hash_text(full);
@@ -137,10 +157,22 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
 {
     text_print(t, "%s%s(", prefix, k->function->name);
     for (int i = 0; i < k->nargs; i++) {
+        const Storage *s = k->arg[i];
         text_print(t, "%s", i ? ", " : "");
-        pointer(t, k->arg[i], user);
+        pointer(t, s, user);
+        if (k->at_block[i] && s->phase < 0)
+            text_print(t, " + %lld * block", (long long)s->layout.stride[0]);
     }
     for (int i = 0; i < k->nnumbers; i++)
         text_print(t, ", %uu", k->number[i]);
-    text_print(t, "%s%s%s%s, %s)", k->nargs ? ", " : "", k->takes_n ? n : "", k->takes_n ? ", " : "", first, end);
+    const char *comma = k->nargs ? ", " : "";
+    if (k->takes_n) {
+        text_print(t, "%s%s", comma, n);
+        comma = ", ";
+    }
+    if (!k->blocked)
+        text_print(t, "%s%s, %s", comma, first, end);
+    else if (k->takes_block)
+        text_print(t, "%sblock", comma);
+    text_print(t, ")");
 }

@@ -13,6 +13,8 @@ int64_t layout_bytes(const Layout *l)
     return l->count * (l->order == ORDER_DOUBLE ? 8 : 4);
 }
 
+int64_t storage_block_bytes(const Storage *s) { return s->layout.stride[0] * 4; }
+
 /* Row-major from axis `from` on, the last axis of stride `unit`; returns what the next axis outwards would get. */
 static int64_t lay_axes(Layout *l, int from, int64_t unit)
 {
@@ -97,7 +99,7 @@ Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, co
     s->layout = *l;
     s->id = b->loops->storages.n;
     s->first = INT_MAX;
-    s->last = -1;
+    s->last = s->phase = -1;
     PUSH(b->arena, b->loops->storages, s);
     return s;
 }

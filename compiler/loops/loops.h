@@ -25,7 +25,8 @@
  *     ORDER_DOUBLE  one double
  *
  * Kernels are static C functions  void NAME(pointers..., numbers..., [long n,] long first, long end)  that carry
- * out tasks first..end-1, where n is the number of samples in this call. Any split of the tasks over threads gives the
+ * out tasks first..end-1, where n is the number of samples in this call; or, block by block,
+ * void NAME(pointers..., numbers..., [long n,] [long block]). Any split of the tasks or blocks over threads gives the
  * same bits: a task writes outputs of its own and holds every sum it needs. */
 #ifndef NNC_LOOPS_H
 #define NNC_LOOPS_H
@@ -70,6 +71,8 @@ typedef struct Storage {
     Layout layout;
     int id;           /* position in Loops.storages */
     int first, last;  /* STORAGE_WORK: its life in Kernel.time; two may share bytes when their lives do not meet */
+    int phase;        /* STORAGE_WORK: the phase of blocks it lives in alone: each thread has room for one block of it, used
+                       * for block after block, and its life counts in Loops.kernels; or -1 */
     bool wanted;      /* a result of the graph: read after the run, so last is INT_MAX */
     int field;        /* STORAGE_FIELD: position in Program.fields; STORAGE_OUTPUT: in Program.outputs (predict), or the
                        * position among the wanted batched tensors of the graph (prepare) */
@@ -118,9 +121,11 @@ typedef struct Kernel {
     bool writes[MAX_ARGS];  /* else const */
     int nnumbers;
     uint32_t number[MAX_NUMBERS]; /* then these, as uint32_t: streams of random numbers */
+    bool blocked;           /* carries out one block of samples; else tasks */
+    bool at_block[MAX_ARGS]; /* blocked: the pointer is to the block's own numbers, not to those of the first */
     bool takes_n;           /* then `long n` */
-    bool blocked;           /* tasks are block-major: block number = task / tasks */
-    int64_t tasks;          /* in all; of one block of samples when blocked */
+    bool takes_block;       /* then `long block` */
+    int64_t tasks;          /* 1 when blocked */
     int threads;            /* more than this are not worth their synchronisation (1 = serial) */
     int time;               /* see Storage.first */
 
@@ -169,8 +174,8 @@ typedef struct Functions {
 /* The graph after graph_fuse; it is not changed, but the kernels point into it (and into a copy of it). p tells which
  * wanted tensors are kept ones (init) and which are the caller's (fields, outputs). */
 Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f);
-/* What a call of the kernel looks like: "conv1_y(" args and numbers "n, first, end)". `pointer` prints the expression for a
- * storage, with the right type: const float *, float *, int32_t * or double *. */
+/* What a call of the kernel looks like: "conv1_y(" args and numbers "n, first, end)", or "n, block)" with the variable `block`
+ * at hand. `pointer` prints the expression for a storage, with the right type: const float *, float *, int32_t * or double *. */
 typedef void StoragePointer(Text *t, const Storage *s, void *user);
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
                  const char *first, const char *end);
@@ -182,6 +187,8 @@ void function_print(Text *t, const Function *f, const char *prefix);
 void loops_print(Text *t, const Loops *l);
 /* The storage of a tensor of the graph, or NULL when nobody reads or wants it. */
 Storage *loops_storage(const Loops *l, const char *tensor);
+/* Of one block of sixteen samples. */
+int64_t storage_block_bytes(const Storage *s);
 
 /* What the loops need to know of a processor. One row each; chosen by --target-cpu. */
 typedef struct Machine {

@@ -94,7 +94,7 @@ static Kernel *move_kernel(Build *b, KernelKind kind, Tensor *t, const Place *fr
     const Layout *lanes = kind == KERNEL_PACK ? &to->layout : &from->layout;
     const Layout *rows = kind == KERNEL_PACK ? &from->layout : &to->layout;
     Kernel *k = NEW(b->arena, Kernel);
-    Move m = {.b = b, .out = {.arena = b->arena}, .depth = 2, .pack = kind == KERNEL_PACK, .lanes = lanes, .rows = rows};
+    Move m = {.b = b, .out = {.arena = b->arena}, .depth = 1, .pack = kind == KERNEL_PACK, .lanes = lanes, .rows = rows};
     Text *out = &m.out, lane = {.arena = b->arena}, row = {.arena = b->arena};
     int run = run_start(lanes), from_arg = kernel_arg(k, from->storage, false);
     const char *type = lanes->integer ? "int32_t" : "float";
@@ -108,13 +108,13 @@ static Kernel *move_kernel(Build *b, KernelKind kind, Tensor *t, const Place *fr
     k->tasks = 1;
     k->lane = LANE_SAMPLES;
     k->why = m.pack ? "the caller's samples into lanes" : "samples one after the other";
-    line(out, 1, "for (long block = first; block < end; block++) {");
+    k->at_block[m.pack] = true;
     if (!m.pack && to->storage->kind == STORAGE_WORK)
-        line(out, 2, "const long samples = 16;"); /* our own rows have room for all lanes */
+        line(out, 1, "const long samples = 16;"); /* our own rows have room for all lanes */
     else
-        line(out, 2, "const long samples = n - 16 * block < 16 ? n - 16 * block : 16;");
+        line(out, 1, "const long samples = n - 16 * block < 16 ? n - 16 * block : 16;");
     k->takes_n = m.pack || to->storage->kind != STORAGE_WORK;
-    text_print(&lane, "%lld * block", (long long)lanes->stride[0]);
+    text_print(&lane, "%s", m.pack ? "to" : "from");
     if (lanes->origin)
         text_print(&lane, " + %lld", (long long)lanes->origin);
     text_print(&row, "%lld * block", (long long)rows->stride[0] * LANES);
@@ -126,7 +126,7 @@ static Kernel *move_kernel(Build *b, KernelKind kind, Tensor *t, const Place *fr
         line(out, m.depth++, "for (long i%d = 0; i%d < %lld; i%d++) {", a, a, (long long)lanes->size[a], a);
         text_print(&lane, " + %lld * i%d", (long long)lanes->stride[a], a);
     }
-    line(out, m.depth, "%s%s *lane = %s + %s;", m.pack ? "" : "const ", type, m.pack ? "to" : "from", lane.s);
+    line(out, m.depth, "%s%s *lane = %s;", m.pack ? "" : "const ", type, lane.s);
     line(out, m.depth, "%s%s *row = %s + %s;", m.pack ? "const " : "", type, m.pack ? "from" : "to", row.s);
     print_run(&m, elements(lanes, run, lanes->rank));
     while (m.depth > 1)
@@ -200,9 +200,8 @@ Kernel *kernel_clear(Build *b, const Place *p)
         inside *= (double)l->size[a];
     k->bytes = (double)layout_bytes(l) - 4 * inside;
     if (k->blocked) {
-        line(&out, 1, "for (long block = first; block < end; block++) {");
-        clear_axis(&out, l, 1, 2, arena_print(b->arena, "to + %lld * block", (long long)l->stride[0]));
-        line(&out, 1, "}");
+        k->at_block[0] = true;
+        clear_axis(&out, l, 1, 1, "to");
     } else {
         clear_all(&out, l);
     }

@@ -269,7 +269,6 @@ static void print_tasks(Nest *n)
     if (c->lane == LANE_SAMPLES) {
         k->blocked = true;
         nest_note(n, c->lane_index, LANES, LOOP_LANE);
-        line(&n->out, n->depth++, "for (long block = first; block < end; block++) {");
     } else if (c->flat) {
         k->tasks = place_written(n->b, c)->layout.count / LANES;
         line(&n->out, n->depth++, "for (long task = first; task < end; task++) {");
@@ -294,7 +293,8 @@ static void print_tasks(Nest *n)
         nest_scatter(n);
     else
         print_result(n, 0, nparallel, count);
-    nest_close(n);
+    if (!k->blocked)
+        nest_close(n);
 }
 
 Kernel *kernel_print(Build *b, const Choice *c)

@@ -2,7 +2,7 @@
  *
  * Kernels that need only their own block of samples of each other run block by block in one phase without waiting:
  * a whole network's forward and backward for sixteen samples, while they are in the cache. What reduces over the batch comes
- * in a phase after it, all such kernels together. */
+ * in a phase after it, all such kernels together. What no other phase reads is kept of one block only for each thread. */
 #include "loops/build.h"
 
 #include <limits.h>
@@ -11,6 +11,7 @@ typedef struct Node {
     Kernel *k;
     LIST(int) before; /* kernels that must have run */
     bool local;       /* reads batched tensors at its own samples only */
+    bool pulled;      /* clears what one kernel makes, so it runs just before that */
     bool late;        /* writes what is kept, or waits for one that does */
     int phase;        /* where it runs, or -1 */
 } Node;
@@ -21,6 +22,7 @@ typedef struct Queue {
     Node *node;
     Kernel **old; /* the kernels in the order of the equations */
     int early;    /* how many that are not late have not run yet */
+    bool *in_block; /* by storage id: kernels meet it at their own block only, so it may live in one phase */
 } Queue;
 
 /* --- edges --- */
@@ -85,7 +87,6 @@ static void find_edges(Queue *o)
  * generated step can look at the loss in between and leave them alone where it is not finite. */
 static void find_late(Queue *o)
 {
-    o->early = o->n;
     for (int i = 0; i < o->n; i++)
         for (int a = 0; a < o->node[i].k->nargs; a++)
             o->node[i].late |= o->node[i].k->writes[a] && o->node[i].k->arg[a]->kind == STORAGE_KEPT;
@@ -95,8 +96,28 @@ static void find_late(Queue *o)
             for (int j = 0; j < o->node[i].before.n && !o->node[i].late; j++)
                 again |= o->node[i].late = o->node[o->node[i].before.at[j]].late;
     }
+}
+
+static bool writes(const Kernel *k, const Storage *s)
+{
+    for (int a = 0; a < k->nargs; a++)
+        if (k->arg[a] == s)
+            return k->writes[a];
+    return false;
+}
+
+/* A halo is cleared when what is inside is made: then it is in the cache, and its memory was free until now. */
+static void find_pulled(Queue *o)
+{
     for (int i = 0; i < o->n; i++)
-        o->early -= o->node[i].late;
+        for (int j = 0; j < o->node[i].before.n; j++) {
+            Node *x = &o->node[o->node[i].before.at[j]];
+            if (x->k->kind != KERNEL_CLEAR || !x->k->blocked || !o->node[i].k->blocked || x->before.n > 0 ||
+                !writes(o->node[i].k, x->k->arg[0]))
+                continue;
+            x->pulled = true;
+            x->late = o->node[i].late;
+        }
 }
 
 static bool is_local(const Kernel *k)
@@ -119,8 +140,8 @@ static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
     const Node *x = &o->node[i];
 
     for (int j = 0; j < x->before.n; j++) {
-        int p = o->node[x->before.at[j]].phase;
-        if (p < 0 || (p == phase && !same_phase))
+        const Node *y = &o->node[x->before.at[j]];
+        if (y->phase < 0 ? !y->pulled : y->phase == phase && !same_phase)
             return false;
     }
     return true;
@@ -130,7 +151,7 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
 {
     const Node *x = &o->node[i];
 
-    if (x->late && o->early > 0)
+    if (x->pulled || (x->late && o->early > 0))
         return false;
     switch (kind) {
     case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local);
@@ -140,8 +161,38 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
 }
 
 /* When the kernels of a phase have met so much of one block, nothing of its beginning is in the cache any more: what
- * comes after goes into a phase of its own, and memory that lived for the first alone is free again. */
+ * comes after goes into a phase of its own, and memory that lived for the first alone is free again. But not between two
+ * kernels of which one makes what only such as the other read: of that one block is enough. */
 enum { MOST_CACHES = 8 };
+
+static bool continues(const Queue *o, int i, int phase)
+{
+    const Node *x = &o->node[i];
+
+    for (int j = 0; j < x->before.n; j++) {
+        const Node *y = &o->node[x->before.at[j]];
+        for (int a = 0; y->phase == phase && a < y->k->nargs; a++)
+            if (y->k->writes[a] && o->in_block[y->k->arg[a]->id])
+                return true;
+    }
+    return false;
+}
+
+/* Kernel i runs in this phase, after those that it pulls. Returns how many that are not late. */
+static int take(Queue *o, int i, Phase *p, int phase)
+{
+    Node *x = &o->node[i];
+    int taken = !x->late;
+
+    for (int j = 0; j < x->before.n; j++)
+        if (o->node[x->before.at[j]].phase < 0)
+            taken += take(o, x->before.at[j], p, phase);
+    x->phase = phase;
+    PUSH(o->b->arena, o->b->loops->kernels, x->k);
+    if (x->k->threads > p->threads)
+        p->threads = x->k->threads;
+    return taken;
+}
 
 /* Takes the kernels that may run in a phase of this kind. */
 static int fill_phase(Queue *o, PhaseKind kind)
@@ -153,7 +204,7 @@ static int fill_phase(Queue *o, PhaseKind kind)
 
     for (bool again = true; again;) {
         again = false;
-        for (int i = 0; i < o->n && touched <= most; i++) {
+        for (int i = 0; i < o->n; i++) {
             if (o->node[i].phase >= 0)
                 continue;
             if (!fits(o, i, kind, phase)) {
@@ -162,13 +213,11 @@ static int fill_phase(Queue *o, PhaseKind kind)
                     break;
                 continue;
             }
+            if (touched > most && !continues(o, i, phase))
+                continue;
             if (kind == PHASE_BLOCKS)
                 touched += o->node[i].k->bytes / (double)blocks_of(o->b->graph->batch);
-            o->node[i].phase = phase;
-            taken += !o->node[i].late;
-            PUSH(o->b->arena, l->kernels, o->node[i].k);
-            if (o->node[i].k->threads > p.threads)
-                p.threads = o->node[i].k->threads;
+            taken += take(o, i, &p, phase);
             again = kind != PHASE_TASKS;
         }
     }
@@ -219,6 +268,36 @@ static void choose_threads(Build *b, Kernel **kernels, int n)
 
 /* --- lives --- */
 
+static bool *find_in_block(const Build *b)
+{
+    const Loops *l = b->loops;
+    bool *in_block = NEW_ARRAY(b->arena, bool, l->storages.n);
+
+    for (int i = 0; i < l->storages.n; i++)
+        in_block[i] = l->storages.at[i]->kind == STORAGE_WORK && !l->storages.at[i]->wanted && blocks_of(b->graph->batch) > 1;
+    for (int i = 0; i < l->kernels.n; i++)
+        for (int a = 0; a < l->kernels.at[i]->nargs; a++)
+            in_block[l->kernels.at[i]->arg[a]->id] &= l->kernels.at[i]->at_block[a];
+    return in_block;
+}
+
+/* The phase in which a storage is met at one block alone. */
+static void find_homes(const Queue *o)
+{
+    const Loops *l = o->b->loops;
+    enum { NONE = -1, SEVERAL = -2 };
+
+    for (int i = 0; i < l->phases.n; i++)
+        for (int j = l->phases.at[i].first; j < l->phases.at[i].first + l->phases.at[i].count; j++)
+            for (int a = 0; a < l->kernels.at[j]->nargs; a++) {
+                Storage *s = l->kernels.at[j]->arg[a];
+                s->phase = o->in_block[s->id] && (s->phase == NONE || s->phase == i) ? i : SEVERAL;
+            }
+    for (int i = 0; i < l->storages.n; i++)
+        if (l->storages.at[i]->phase == SEVERAL)
+            l->storages.at[i]->phase = NONE;
+}
+
 static void find_lives(Build *b)
 {
     Loops *l = b->loops;
@@ -233,8 +312,9 @@ static void find_lives(Build *b)
             k->time = together ? time : time++;
             for (int a = 0; a < k->nargs; a++) {
                 Storage *s = k->arg[a];
-                s->first = k->time < s->first ? k->time : s->first;
-                s->last = k->time > s->last ? k->time : s->last;
+                int now = s->phase < 0 ? k->time : j;
+                s->first = now < s->first ? now : s->first;
+                s->last = now > s->last ? now : s->last;
             }
         }
         time += together;
@@ -271,16 +351,21 @@ void phases_make(Build *b)
         o.node[i] = (Node){.k = o.old[i], .local = is_local(o.old[i]), .phase = -1};
     find_edges(&o);
     find_late(&o);
+    find_pulled(&o);
+    for (int i = 0; i < o.n; i++)
+        o.early += !o.node[i].late;
+    o.in_block = find_in_block(b);
     l->kernels.at = NULL;
     l->kernels.n = l->kernels.room = 0;
     while (left > 0) {
         int before = left;
         left -= fill_phase(&o, PHASE_SERIAL);
+        left -= fill_phase(&o, PHASE_TASKS); /* before blocks: then no block waits halfway */
         left -= fill_phase(&o, PHASE_BLOCKS);
-        left -= fill_phase(&o, PHASE_TASKS);
         if (left == before)
             bug("kernels of graph %s wait for each other", b->graph->name);
     }
+    find_homes(&o);
     find_lives(b);
     drop_unused(l);
 }

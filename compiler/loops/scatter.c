@@ -56,7 +56,7 @@ void nest_scatter(Nest *n)
         bug("a scattering sum with a tail");
     if (over_samples(c)) {
         line(&n->out, n->depth, "for (long at = 0; at < %lld; at += 16)", (long long)l->stride[0]);
-        line(&n->out, n->depth + 1, "nn_store(%s + %lld * block + at, nn_set(0.0f));", name, (long long)l->stride[0]);
+        line(&n->out, n->depth + 1, "nn_store(%s + at, nn_set(0.0f));", name);
     } else {
         line(&n->out, n->depth, "for (long at = 0; at < %lld; at++)", (long long)l->count);
         line(&n->out, n->depth + 1, l->integer ? "%s[at] = 0;" : "%s[at] = 0.0f;", name);

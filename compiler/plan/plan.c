@@ -56,26 +56,65 @@ static int64_t place_kept(const Program *p, Plan *plan, KeptKind kind, int64_t a
     return at;
 }
 
-static void work_make(Arena *a, Work *w, Loops *loops)
+/* Those that live in one phase of blocks, or (-1) in the graph. */
+static void add_buffers(Work *w, int phase)
 {
-    w->loops = loops;
-    if (!loops)
-        return;
-    w->buffers = NEW_ARRAY(a, Buffer, loops->storages.n + 1);
-    w->buffer = NEW_ARRAY(a, int, loops->storages.n + 1);
-    for (int i = 0; i < loops->storages.n; i++) {
-        const Storage *s = loops->storages.at[i];
+    for (int i = 0; i < w->loops->storages.n; i++) {
+        const Storage *s = w->loops->storages.at[i];
+        if (s->phase != phase)
+            continue;
         w->buffer[s->id] = -1;
         if (s->kind != STORAGE_WORK || s->first == INT_MAX) /* no kernel touches it: its value is written in place */
             continue;
         w->buffer[s->id] = w->n;
         w->buffers[w->n++] = (Buffer){.name = s->name,
                                       .where = s->tensor ? s->tensor->where : NOWHERE,
-                                      .bytes = layout_bytes(&s->layout),
+                                      .bytes = phase < 0 ? layout_bytes(&s->layout) : storage_block_bytes(s),
                                       .first = s->first,
-                                      .last = s->wanted ? INT_MAX : s->last};
+                                      .last = s->wanted ? INT_MAX : s->last,
+                                      .phase = phase};
     }
-    w->bytes = plan_pack(a, w->buffers, w->n);
+}
+
+/* What lives in the phase alone is packed into the room of one thread; returns that of all threads, 0 for none. */
+static int64_t make_room(Arena *a, Work *w, int phase)
+{
+    const Phase *p = &w->loops->phases.at[phase];
+    int first = w->n;
+
+    add_buffers(w, phase);
+    w->room[phase].bytes = plan_pack(a, w->buffers + first, w->n - first);
+    w->room[phase].threads = p->threads < w->loops->threads ? p->threads : w->loops->threads;
+    return w->room[phase].bytes * w->room[phase].threads;
+}
+
+static void work_make(Arena *a, Work *w, Loops *loops)
+{
+    w->loops = loops;
+    if (!loops)
+        return;
+    w->buffers = NEW_ARRAY(a, Buffer, loops->storages.n + loops->phases.n + 1);
+    w->buffer = NEW_ARRAY(a, int, loops->storages.n + 1);
+    w->room = NEW_ARRAY(a, Room, loops->phases.n + 1);
+    int64_t *rooms = NEW_ARRAY(a, int64_t, loops->phases.n + 1);
+    for (int i = 0; i < loops->phases.n; i++)
+        rooms[i] = make_room(a, w, i);
+    int first = w->n;
+    add_buffers(w, -1);
+    for (int i = 0; i < loops->phases.n; i++) {
+        int time = loops->kernels.at[loops->phases.at[i].first]->time;
+        w->room[i].buffer = w->n;
+        if (rooms[i] > 0)
+            w->buffers[w->n++] = (Buffer){.name = arena_print(a, "phase %d, %lld for each of %d thread%s", i + 1,
+                                                              (long long)w->room[i].bytes, w->room[i].threads,
+                                                              w->room[i].threads > 1 ? "s" : ""),
+                                          .where = NOWHERE,
+                                          .bytes = rooms[i],
+                                          .first = time,
+                                          .last = time,
+                                          .phase = -1};
+    }
+    w->bytes = plan_pack(a, w->buffers + first, w->n - first);
 }
 
 /* A block of sixteen samples takes as long as how many of them, one by one? */

@@ -5,7 +5,8 @@
  *     scratch of predict, scratch of prepare: work of their own, so that a context may stay const
  *
  * The work of init, step, eval and report is one region, as large as the largest needs: they never run at the
- * same time. Inside it temporaries share bytes when their lives do not meet (pack.c). Offsets are multiples of
+ * same time. Inside it temporaries share bytes when their lives do not meet (pack.c). What lives within one phase of
+ * blocks has room for a block of each thread that can take part. Offsets are multiples of
  * 64. Scalars lie as nn.h numbers them: NN_SCALARS doubles. */
 #ifndef NNC_PLAN_H
 #define NNC_PLAN_H
@@ -27,10 +28,18 @@ typedef struct Buffer {
     int64_t bytes;
     int first, last; /* the times it is alive, both included; last is INT_MAX for a result of the graph */
     int64_t offset;  /* from the start of its block, a multiple of PLAN_ALIGN */
+    int phase;       /* Storage.phase: its block is the room of a thread in that phase, else (-1) the work of the graph */
 } Buffer;
 
 /* Gives every buffer its offset and returns the size of the block, a multiple of PLAN_ALIGN. (pack.c) */
 int64_t plan_pack(Arena *a, Buffer *buffers, int n);
+
+/* Room that each thread has in a phase of blocks, for what that phase alone needs: of one block of samples. */
+typedef struct Room {
+    int64_t bytes;  /* of one thread; 0: the phase needs none */
+    int threads;    /* so many have one, side by side: no more take part in the phase */
+    int buffer;     /* theirs together, in Work.buffers */
+} Room;
 
 /* The work of one graph. */
 typedef struct Work {
@@ -38,6 +47,7 @@ typedef struct Work {
     int n;           /* buffers */
     Buffer *buffers;
     int *buffer;     /* by Storage.id: its number in buffers, or -1 where it is no work */
+    Room *room;      /* by phase */
     int64_t bytes;
 } Work;
 

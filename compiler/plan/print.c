@@ -3,14 +3,19 @@
 
 #include <limits.h>
 
-static void print_row(Text *t, int64_t offset, int64_t bytes, const char *life, const char *name, Span where)
+static void print_row_at(Text *t, const char *offset, int64_t bytes, const char *life, const char *name, Span where)
 {
     const char *place = where.file >= 0 ? span_text(t->arena, where) : "";
 
-    text_print(t, "  %12lld %12lld  %-9s %s", (long long)offset, (long long)bytes, life, name);
+    text_print(t, "  %12s %12lld  %-9s %s", offset, (long long)bytes, life, name);
     if (*place)
         text_print(t, "%*s%s", strlen(name) < 28 ? 28 - (int)strlen(name) : 2, "", place);
     text_print(t, "\n");
+}
+
+static void print_row(Text *t, int64_t offset, int64_t bytes, const char *life, const char *name, Span where)
+{
+    print_row_at(t, arena_print(t->arena, "%lld", (long long)offset), bytes, life, name, where);
 }
 
 static void print_heading(Text *t, const char *title)
@@ -33,23 +38,35 @@ static void print_kept(Text *t, const Program *p, const Plan *plan)
         print_row(t, at, 8 * output_count(&p->metrics.at[i]), "metrics", p->metrics.at[i].name, NOWHERE);
 }
 
-/* In the order in which they lie, and at one place in the order of their lives. */
-static void print_work(Text *t, const Work *w, int64_t base)
+/* In the order in which they lie, and at one place in the order of their lives. Those of a thread's room in a phase stand
+ * below it, with places in the room; their lives are counted from the first kernel of the phase. */
+static void print_buffers(Text *t, const Work *w, int phase, int64_t base, bool *shown)
 {
-    bool *shown = NEW_ARRAY(t->arena, bool, w->n + 1);
-
-    for (int k = 0; k < w->n; k++) {
+    for (;;) {
         int best = -1;
         for (int i = 0; i < w->n; i++)
-            if (!shown[i] && (best < 0 || w->buffers[i].offset < w->buffers[best].offset ||
-                              (w->buffers[i].offset == w->buffers[best].offset && w->buffers[i].first < w->buffers[best].first)))
+            if (!shown[i] && w->buffers[i].phase == phase &&
+                (best < 0 || w->buffers[i].offset < w->buffers[best].offset ||
+                 (w->buffers[i].offset == w->buffers[best].offset && w->buffers[i].first < w->buffers[best].first)))
                 best = i;
+        if (best < 0)
+            return;
         const Buffer *b = &w->buffers[best];
+        int start = phase < 0 ? 0 : w->loops->phases.at[phase].first;
         const char *life = b->last == INT_MAX ? arena_print(t->arena, "%d..end", b->first)
-                                              : arena_print(t->arena, "%d..%d", b->first, b->last);
+                                              : arena_print(t->arena, "%d..%d", b->first - start, b->last - start);
         shown[best] = true;
-        print_row(t, base + b->offset, b->bytes, life, b->name, b->where);
+        print_row_at(t, arena_print(t->arena, phase < 0 ? "%lld" : "+%lld", (long long)(base + b->offset)), b->bytes, life,
+                     b->name, b->where);
+        for (int i = 0; phase < 0 && i < w->loops->phases.n; i++)
+            if (w->room[i].bytes > 0 && w->room[i].buffer == best)
+                print_buffers(t, w, i, 0, shown);
     }
+}
+
+static void print_work(Text *t, const Work *w, int64_t base)
+{
+    print_buffers(t, w, -1, base, NEW_ARRAY(t->arena, bool, w->n + 1));
 }
 
 /* Bytes of the fullest moment: no plan can do with less. */
@@ -59,8 +76,8 @@ static int64_t work_floor(const Work *w)
 
     for (int i = 0; i < w->n; i++) {
         int64_t sum = 0;
-        for (int j = 0; j < w->n; j++)
-            if (w->buffers[j].first <= w->buffers[i].first && w->buffers[i].first <= w->buffers[j].last)
+        for (int j = 0; j < w->n && w->buffers[i].phase < 0; j++)
+            if (w->buffers[j].phase < 0 && w->buffers[j].first <= w->buffers[i].first && w->buffers[i].first <= w->buffers[j].last)
                 sum += w->buffers[j].bytes;
         if (sum > floor)
             floor = sum;

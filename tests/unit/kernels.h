@@ -43,8 +43,7 @@ static void print_run(Text *t, const Loops *l, const char *prefix)
             const Kernel *k = l->kernels.at[j];
             text_print(t, blocks ? "            " : "        ");
             if (blocks)
-                kernel_call(t, k, prefix, print_pointer, NULL, "n", arena_print(t->arena, "block * %lld", (long long)k->tasks),
-                            arena_print(t->arena, "(block + 1) * %lld", (long long)k->tasks));
+                kernel_call(t, k, prefix, print_pointer, NULL, "n", NULL, NULL);
             else if (p->kind == PHASE_SERIAL)
                 kernel_call(t, k, prefix, print_pointer, NULL, "n", "0", arena_print(t->arena, "%lld", (long long)k->tasks));
             else

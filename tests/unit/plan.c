@@ -91,11 +91,39 @@ static Storage *work(Arena *a, Loops *l, const char *name, int64_t n, int first,
 {
     Storage *s = NEW(a, Storage);
 
-    *s = (Storage){.name = name, .kind = STORAGE_WORK, .id = l->storages.n, .first = first, .last = last};
+    *s = (Storage){.name = name, .kind = STORAGE_WORK, .id = l->storages.n, .first = first, .last = last, .phase = -1};
     s->layout = (Layout){.order = ORDER_ROWS, .rank = 1, .size = {n}, .stride = {1}, .count = n};
     PUSH(a, l->storages, s);
     return s;
 }
+
+/* What lives in a phase of blocks alone: room for one block of each thread, once more used when its life is over. */
+START_TEST(room_of_threads)
+{
+    Arena *a = arena_new();
+    Program p = {.arena = a, .name = "Small", .source = "small.nn", .batch = 64};
+    Loops step = {.threads = 3}, *loops[GRAPHS] = {[GRAPH_STEP] = &step};
+    Functions none = {.arena = a};
+
+    for (int i = 0; i < 3; i++) { /* 4 blocks of 5 x 16 floats; a chain */
+        Storage *s = work(a, &step, "chain", 4 * 5 * 16, i, i + 1);
+        s->layout = (Layout){.order = ORDER_LANES, .rank = 2, .size = {64, 5}, .stride = {5 * 16, 16}, .count = 4 * 5 * 16};
+        s->phase = 0;
+    }
+    PUSH(a, step.kernels, NEW(a, Kernel));
+    PUSH(a, step.phases, ((Phase){.kind = PHASE_BLOCKS, .count = 1, .threads = 4}));
+    work(a, &step, "all", 100, 0, 1);
+    Plan *plan = plan_make(a, &p, loops, &none);
+    const Work *w = &plan->work[GRAPH_STEP];
+
+    ck_assert_int_eq(w->room[0].bytes, 2 * 320);
+    ck_assert_int_eq(w->room[0].threads, 3);
+    ck_assert_int_eq(w->buffers[w->room[0].buffer].bytes, 3 * 2 * 320);
+    ck_assert_int_eq(w->bytes, 3 * 2 * 320 + 448);
+    ck_assert_int_eq(w->buffers[w->buffer[0]].offset, w->buffers[w->buffer[2]].offset);
+    arena_free(a);
+}
+END_TEST
 
 START_TEST(context_in_order)
 {
@@ -162,6 +190,7 @@ int main(void)
 
     tcase_add_loop_test(c, random_lives, 0, 300);
     tcase_add_test(c, chain_needs_two);
+    tcase_add_test(c, room_of_threads);
     tcase_add_test(c, context_in_order);
     tcase_add_test(c, scalars_as_in_nn_h);
     suite_add_tcase(s, c);
