@@ -71,9 +71,12 @@ const char *output_begin(Arena *a, const char *path)
         errno = EISDIR;
         fail_file("write", path);
     }
-    const char *temporary = is_special(path) ? path : arena_print(a, "%s.tmp%ld", path, (long)getpid());
-    if (temporary != path)
-        doom(temporary);
+    if (is_special(path))
+        return path;
+    if (access(path_directory(a, path), W_OK) != 0)
+        fail_file("write", path); /* before the C compiler has done its work in vain */
+    const char *temporary = arena_print(a, "%s.tmp%ld", path, (long)getpid());
+    doom(temporary);
     return temporary;
 }
 

@@ -25,7 +25,7 @@ static const struct {
     {"cifar10",       {"folder"},                                         nn_read_cifar10},
     {"cifar100",      {"folder"},                                         nn_read_cifar100},
     {"folder",        {"path", "size", "channels"},                       nn_read_folder},
-    {"csv",           {"path", "separator", "target"},                    nn_read_csv},
+    {"csv",           {"path", "separator"},                              nn_read_csv},
     {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy},
     {"points.spiral", {"n", "noise", "seed"},                             nn_read_points},
     {"points.circle", {"n", "noise", "seed"},                             nn_read_points},

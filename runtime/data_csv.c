@@ -1,11 +1,9 @@
-/* data_csv.c -- tables as text: csv("iris.csv", separator = ",", target = species).
+/* data_csv.c -- tables as text: csv("iris.csv", separator = ",").
  *
  * The first line names the columns; a character that no name in a .nn file can have becomes an underscore. A column
  * whose first cell is a number holds numbers, and then every cell must be one; any other column holds the names of
  * classes, numbered in the order of their bytes. Quotes as in RFC 4180; CRLF, a byte order mark and empty lines are
- * passed over. An empty cell, NA, nan or inf is an error that says where: nnc does not guess what is missing.
- *
- * With a target, all the other columns together become the vector x and the target becomes label. */
+ * passed over. An empty cell, NA, nan or inf is an error that says where: nnc does not guess what is missing. */
 #include "data_reader.h"
 
 #include <ctype.h>
@@ -366,44 +364,6 @@ static bool csv_sort_classes(Csv *c, int i, Fault *f)
     return f->status == 0;
 }
 
-/* --- x and label instead of single columns --- */
-
-static bool csv_target(Csv *c, const char *target, Data *data, Fault *f)
-{
-    int at = 0, place = 0;
-    Column *x, *label;
-    float *to;
-
-    while (at < c->ncolumns && strcmp(c->columns[at].name, target) != 0)
-        at++;
-    if (at == c->ncolumns || c->ncolumns < 2)
-        return nn_fail(f, EXIT_FILE, "%s has no column '%s' with others beside it", c->path, target);
-    for (int i = 0; i < c->ncolumns; i++)
-        if (i != at && c->columns[i].type != DATA_F32)
-            return nn_fail(f, EXIT_FILE, "%s: column '%s' holds texts: only columns of numbers make the vector x", c->path,
-                           c->columns[i].name);
-    x = nn_column_add(data, "x", &(Column){.type = DATA_F32, .rank = 1, .shape = {c->ncolumns - 1}}, c->rows, f);
-    label = x ? nn_column_add(data, "label", &(Column){.type = c->columns[at].type}, 0, f) : NULL;
-    if (label == NULL)
-        return false;
-    to = data->columns[0].data;
-    for (int i = 0; i < c->ncolumns; i++) {
-        if (i == at)
-            continue;
-        for (int64_t r = 0; r < c->rows; r++)
-            to[r * (c->ncolumns - 1) + place] = ((const float *)c->columns[i].data)[r];
-        place++;
-    }
-    free(label->data);
-    label->data = c->columns[at].data;
-    label->classes = c->columns[at].classes;
-    label->class_names = c->columns[at].class_names;
-    c->columns[at].data = NULL;
-    c->columns[at].class_names = NULL;
-    c->columns[at].classes = 0;
-    return true;
-}
-
 static void csv_free(Csv *c)
 {
     Data rest = {.ncolumns = c->ncolumns, .columns = c->columns};
@@ -462,11 +422,10 @@ bool nn_read_csv(const Call *call, Data *data, Fault *f)
     Csv c = {0};
     Stream s = {0};
     Bytes bytes = {0};
-    const char *path, *target;
+    const char *path;
     bool done;
 
-    if (!nn_call_text(call, 0, "path", NULL, &path, f) || !csv_separator(call, path, &c.separator, f) ||
-        !nn_call_text(call, 2, "target", "", &target, f))
+    if (!nn_call_text(call, 0, "path", NULL, &path, f) || !csv_separator(call, path, &c.separator, f))
         return false;
     data->origin = nn_call_find(call, path, f);
     if (data->origin == NULL)
@@ -475,9 +434,7 @@ bool nn_read_csv(const Call *call, Data *data, Fault *f)
     done = nn_stream_open(c.path, &s, f) && nn_stream_rest(&s, &bytes, f) && csv_parse(&c, &bytes, f);
     nn_stream_close(&s);
     free(bytes.at);
-    if (done && target[0] != '\0') {
-        done = csv_target(&c, target, data, f);
-    } else if (done) {
+    if (done) {
         data->columns = c.columns;
         data->ncolumns = c.ncolumns;
         c.columns = NULL;

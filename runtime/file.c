@@ -135,7 +135,7 @@ bool nn_file_save(const char *path, const void *bytes, size_t n, Fault *f)
         return nn_fail(f, EXIT_FILE, "the path %s is too long", path);
     fd = open_again(temporary, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0)
-        return fail_errno(f, "write", temporary);
+        return fail_errno(f, "write", path);
     fine = write_all(fd, bytes, n) && sync_fd(fd);
     error = errno;
     if (close(fd) != 0 && fine && errno != EINTR) {

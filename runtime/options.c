@@ -130,7 +130,7 @@ static bool set_number(const Row *row, const char *value, GivenNumber *to, Fault
     if (end == value || *end != '\0' || !isfinite(x))
         return nn_fail(f, EXIT_USAGE, "--%s wants a number, not '%s'", row->name, value);
     if (row->takes == TAKES_COUNT && (x != floor(x) || x < 0 || x > 9007199254740992.0))
-        return nn_fail(f, EXIT_USAGE, "--%s wants a whole number, not '%s'", row->name, value);
+        return nn_fail(f, EXIT_USAGE, "--%s wants a whole number from 0 to 2^53, not '%s'", row->name, value);
     *to = (GivenNumber){true, x};
     return true;
 }

@@ -1,6 +1,7 @@
 /* predict.c -- the command predict: what a trained model says to new data, as CSV or as JSON lines. */
 #include "trainer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,12 +62,12 @@ static FILE *copy_standard_input(char path[64], Fault *f)
     size_t n;
 
     if (copy == NULL) {
-        nn_fail(f, EXIT_FILE, "cannot make a temporary file for standard input");
+        nn_fail(f, EXIT_FILE, "cannot make a temporary file for standard input: %s", strerror(errno));
         return NULL;
     }
     while ((n = fread(part, 1, sizeof part, stdin)) > 0)
         if (fwrite(part, 1, n, copy) != n)
-            nn_fail(f, EXIT_FILE, "cannot write a temporary file for standard input");
+            nn_fail(f, EXIT_FILE, "cannot write a temporary file for standard input: %s", strerror(errno));
     if (ferror(stdin) || fflush(copy) != 0)
         nn_fail(f, EXIT_FILE, "cannot read standard input");
     snprintf(path, 64, "/proc/self/fd/%d", fileno(copy));
@@ -121,9 +122,11 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
 
     nn_samples_close(&q->t->samples);
     if (fine && !nn_samples_open_new(q->t->p, &source, &q->t->samples, &why)) {
-        size_t n = standard && strncmp(why.text, own, strlen(own)) == 0 ? strlen(own) : 0;
+        const char *at = standard ? strstr(why.text, own) : NULL;
+        int before = at != NULL ? (int)(at - why.text) : 0;
 
-        fine = nn_fail(f, why.status, "%s%s", n > 0 ? "standard input" : "", why.text + n);
+        fine = at == NULL ? nn_fail(f, why.status, "%s", why.text)
+                          : nn_fail(f, why.status, "%.*sstandard input%s", before, why.text, at + strlen(own));
     }
     if (copy != NULL)
         fclose(copy);
@@ -320,7 +323,7 @@ static bool predict_samples(Prediction *q, const char *path, Fault *f)
         if (q->line.failed)
             return nn_fail_memory(f, "the predictions", q->line.n);
         if (fwrite(q->line.s, 1, q->line.n, stdout) != q->line.n)
-            return nn_fail(f, EXIT_FILE, "cannot write the predictions");
+            return nn_fail(f, EXIT_FILE, "cannot write the predictions: %s", strerror(errno));
     }
     return true;
 }

@@ -16,9 +16,9 @@ enum {
 
 /* Names of the parts that may stand without a name, as the readers have them. */
 static const struct { const char *call, *parts[2]; } positions[] = {
-    {"mnist", {"dir", NULL}}, {"fashion_mnist", {"dir", NULL}}, {"cifar10", {"dir", NULL}},
+    {"mnist", {"folder", NULL}}, {"fashion_mnist", {"folder", NULL}}, {"cifar10", {"folder", NULL}},
     {"csv", {"path", NULL}},  {"idx", {"images", "labels"}},    {"npy", {"x", "y"}},
-    {"cifar100", {"dir", NULL}}, {"folder", {"path", NULL}},
+    {"cifar100", {"folder", NULL}}, {"folder", {"path", NULL}},
 };
 
 static bool part_is_named(const nn_value *call, int part, const char *name)
@@ -120,8 +120,8 @@ static bool check_column(const nn_program *p, const nn_field *field, const Data 
         return nn_fail(f, EXIT_FILE, "%s:%d: %s must be a class, but holds numbers that are not whole and from 0 on "
                        "in the data (%s)", p->source, field->line, field->name, data->origin);
     if ((c->classes > 0 ? c->classes : c->whole_below) > field->classes)
-        return nn_fail(f, EXIT_FILE, "%s:%d: %s has %d classes in the model, but %lld in the data (%s)", p->source,
-                       field->line, field->name, field->classes,
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s has %d class%s in the model, but %lld in the data (%s)", p->source,
+                       field->line, field->name, field->classes, field->classes == 1 ? "" : "es",
                        (long long)(c->classes > 0 ? c->classes : c->whole_below), data->origin);
     return true;
 }

@@ -68,11 +68,11 @@ static bool read_monitor(const nn_program *p, const nn_setting *s, const char *w
                          Fault *f)
 {
     *m = (Monitor){.split = validates ? SPLIT_VALID : SPLIT_TRAIN};
-    if (strncmp(word, "valid.", 6) == 0 || strncmp(word, "valid_", 6) == 0) {
+    if (strncmp(word, "valid.", 6) == 0) {
         if (!validates)
             return fail_at(p, s, f, "there is no validation: set valid in the data section", "");
         word += 6;
-    } else if (strncmp(word, "train.", 6) == 0 || strncmp(word, "train_", 6) == 0) {
+    } else if (strncmp(word, "train.", 6) == 0) {
         m->split = SPLIT_TRAIN;
         word += 6;
     }
@@ -155,12 +155,12 @@ static bool read_stop(const nn_program *p, const nn_setting *s, const nn_value *
 
 static bool read_stops(const nn_program *p, const Options *o, bool validates, Settings *s, Fault *f)
 {
-    const nn_setting *patience = train_setting(p, "patience"), *stop = train_setting(p, "stop");
+    const nn_setting *stop = train_setting(p, "stop");
     double epochs = 0;
 
     if (stop != NULL && !read_stop(p, stop, &stop->value, validates, s, f))
         return false;
-    if (!o->patience.given && patience == NULL)
+    if (!o->patience.given)
         return true;
     if (!read_count(p, "patience", &o->patience, 1, &epochs, f))
         return false;
@@ -237,7 +237,6 @@ bool nn_share_count(const Share *share, int64_t n, const char *name, int64_t *co
 
 bool nn_settings_resolve(const nn_program *p, const Options *o, Settings *s, Fault *f)
 {
-    const nn_setting *drop = train_setting(p, "drop_last");
     double epochs = 10, steps = 0, seed = 0, threads = 0, restarts = 1, accumulate = 1;
     bool validates;
 
@@ -256,6 +255,5 @@ bool nn_settings_resolve(const nn_program *p, const Options *o, Settings *s, Fau
     s->threads = (int)threads;
     s->restarts = (int)restarts;
     s->accumulate = (int)accumulate;
-    s->drop_last = drop != NULL && drop->value.kind == NN_BOOL && drop->value.number != 0;
     return read_best(p, validates, s, f) && read_stops(p, o, validates, s, f);
 }

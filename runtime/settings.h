@@ -36,7 +36,6 @@ typedef struct Settings {
     uint64_t seed;
     int threads; /* 0: as many as there are */
     int restarts, accumulate;
-    bool drop_last;
     Share valid, test;
     Monitor best;
     Stop stops[NN_MAX_STOPS];

@@ -399,10 +399,7 @@ static bool count_steps(Training *r, Fault *f)
     int64_t n = t->samples.split.n[SPLIT_TRAIN];
 
     r->update_samples = (int64_t)t->p->batch * t->settings.accumulate;
-    r->steps_per_epoch = (n + (t->settings.drop_last ? 0 : r->update_samples - 1)) / r->update_samples;
-    if (r->steps_per_epoch == 0)
-        return nn_fail(f, EXIT_USAGE, "drop_last leaves nothing of %lld samples with %lld an update", (long long)n,
-                       (long long)r->update_samples);
+    r->steps_per_epoch = (n + r->update_samples - 1) / r->update_samples;
     if (__builtin_mul_overflow(t->settings.epochs, r->steps_per_epoch, &r->total_steps))
         return nn_fail(f, EXIT_USAGE, "so many epochs cannot be counted");
     if (t->settings.steps > 0)

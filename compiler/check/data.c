@@ -23,9 +23,9 @@ static const struct {
 };
 
 /* Settings of a data section that are no fields: the trainer's business. */
-static const char *const data_keys[] = {"valid", "test", "augment", "shuffle", "seed", "limit"};
+static const char *const data_keys[] = {"valid", "test", "augment"};
 
-static bool is_data_key(const char *name)
+bool is_data_key(const char *name)
 {
     for (size_t i = 0; i < sizeof data_keys / sizeof *data_keys; i++)
         if (strcmp(data_keys[i], name) == 0)
@@ -42,123 +42,6 @@ static Raw *raw_new(Checker *c, const char *name, int rank, const int64_t *size,
         r->size[i] = size[i];
     PUSH(c->arena, c->raws, r);
     return r;
-}
-
-/* The reader's call, after `if`s on options; NULL after an error. */
-static const Node *data_source(Checker *c, Frame *f, const Node *data)
-{
-    const Node *source = data->child[0];
-    bool yes;
-
-    while (source->kind == NODE_CHOOSE) {
-        if (!eval_condition(c, f, source->child[0], &yes))
-            return NULL;
-        source = source->child[yes ? 1 : 2];
-    }
-    return source;
-}
-
-static const Node *reader_name(const Node *source)
-{
-    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
-
-    return name->kind == NODE_MEMBER ? name->child[0] : name;
-}
-
-static void unknown_reader(Checker *c, Span at, const char *name)
-{
-    static const char *const readers[] = {"mnist", "fashion_mnist", "cifar10", "cifar100", "folder", "idx", "npy", "csv", "table",
-                                          "points.spiral", "points.xor", "points.circle", "points.gauss", "points.moons", "shapes",
-                                          "pairs", "triplets"};
-    int n = sizeof readers / sizeof *readers;
-
-    error_at(at, "there is no reader '%s'", name);
-    if (!suggest_among(c, "reader", name, n, readers))
-        help("readers are %s", names_text(c->arena, n, readers));
-}
-
-static bool check_points(Checker *c, const Node *source)
-{
-    static const char *const kinds[] = {"spiral", "xor", "circle", "gauss", "moons"};
-    const Node *name = source->kind == NODE_CALL ? source->child[0] : source;
-
-    for (int i = 0; i < 5 && name->kind == NODE_MEMBER; i++)
-        if (strcmp(kinds[i], name->text) == 0)
-            return true;
-    Text t = {.arena = c->arena};
-    tree_source(&t, name);
-    unknown_reader(c, name->span, t.s);
-    return false;
-}
-
-/* Columns of a table written in the file: lists of equally many numbers. */
-static bool check_table(Checker *c, Frame *f, const Node *source)
-{
-    const Node *first = NULL;
-    int n = 0;
-
-    for (int i = 1; i < source->n; i++) {
-        const Node *a = source->child[i];
-        Val v = eval(c, f, a->kind == NODE_ARG ? a->child[0] : a);
-        if (v.kind == VAL_ERROR)
-            return false;
-        if (a->kind != NODE_ARG || v.kind != VAL_LIST || !v.n) {
-            error_at(a->span, "a column of a table is a list of numbers with a name: x = [0, 1, 2]");
-            return false;
-        }
-        if (!first) {
-            first = a;
-            n = v.n;
-        }
-        if (v.n == n)
-            continue;
-        error_at(a->span, "this column has %d number%s, the first has %d", v.n, v.n == 1 ? "" : "s", n);
-        note_at(first->span, "the first column");
-        return false;
-    }
-    if (!first)
-        error_at(source->span, "a table has columns: table(x = [0, 1, 2], label = [1, 0, 1])");
-    return first != NULL;
-}
-
-static bool is_pairs(const char *reader) { return strcmp(reader, "pairs") == 0 || strcmp(reader, "triplets") == 0; }
-
-/* Is there such a reader, and are its arguments what it wants? */
-static bool check_reader(Checker *c, Frame *f, const Node *source)
-{
-    const Node *name = reader_name(source);
-    bool any = false;
-
-    if (name->kind != NODE_NAME) {
-        error_at(source->span, "expected a reader such as csv(\"file.csv\")");
-        return false;
-    }
-    if (strcmp(name->text, "points") == 0)
-        return check_points(c, source);
-    if (strcmp(name->text, "table") == 0)
-        return check_table(c, f, source);
-    if (is_pairs(name->text)) {
-        if (source->kind == NODE_CALL && source->n > 1 && source->child[1]->kind != NODE_ARG)
-            return check_reader(c, f, source->child[1]);
-        error_at(source->span, "%s wants a reader: %s(mnist(\"folder\"))", name->text, name->text);
-        return false;
-    }
-    if (strcmp(name->text, "shapes") == 0)
-        return true;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        any |= strcmp(known[i].reader, name->text) == 0;
-    if (any || strcmp(name->text, "csv") == 0)
-        return true;
-    unknown_reader(c, name->span, name->text);
-    return false;
-}
-
-void data_check(Checker *c, Frame *f, const Node *data)
-{
-    const Node *source = data_source(c, f, data);
-
-    if (source)
-        check_reader(c, f, source);
 }
 
 static const Node *data_setting(Checker *c, const char *name)
@@ -247,7 +130,7 @@ bool data_open(Checker *c, Frame *f, const Node *data)
         raw_new(c, "label", -1, NULL, -1, NOWHERE);
         return true;
     }
-    if (!c->source || !check_reader(c, f, c->source)) {
+    if (!c->source || !reader_check(c, f, c->source)) {
         c->data = c->source = NULL; /* the model is checked as if there were no data */
         raw_new(c, "label", -1, NULL, -1, NOWHERE);
         return true;

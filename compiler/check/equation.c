@@ -196,7 +196,10 @@ Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor 
     int64_t size[MAX_RANK + MAX_RANK];
     How how = EQ_MAP;
 
+    const char *outer = c->defining;
+    c->defining = l->name;
     Expr *e = declare_left(c, f, &el, l, right) ? right_side(c, f, &el, right, !add_to, &how) : NULL;
+    c->defining = outer;
     if (!e)
         return NULL;
     bool batched = uses_ambient(&el, e) || (add_to && add_to->batched);

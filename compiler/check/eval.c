@@ -133,6 +133,10 @@ static Val eval_name(Checker *c, Frame *f, const Node *n)
         error_in(c, f, n->span, "'%s' is only known while training", n->text);
         return val_error();
     }
+    if (c->defining && strcmp(n->text, c->defining) == 0) {
+        error_in(c, f, n->span, "'%s' reads itself: equations that go on from their own earlier elements are not there yet", n->text);
+        return val_error();
+    }
     error_in(c, f, n->span, "nothing is named '%s' here", n->text);
     suggest(c, f, n->text);
     return val_error();

@@ -330,6 +330,9 @@ void suggest(Checker *c, Frame *f, const char *wrong)
     const char *name, *why;
     Def **defs;
 
+    for (int i = 0; i < c->defs.n && c->space; i++) /* of two that are equally near the first is taken */
+        if (strcmp(c->defs.at[i]->space, c->space) == 0)
+            PUSH(c->arena, names, c->defs.at[i]->name);
     for (Frame *g = f; g; g = g->outer)
         for (int i = 0; i < g->binds.n; i++)
             PUSH(c->arena, names, g->binds.at[i].name);
@@ -349,5 +352,13 @@ void suggest(Checker *c, Frame *f, const char *wrong)
     if (foreign(c, NULL, wrong, &name, &why) && strcmp(name, "-") != 0 && !defs_find(c, c->space, name, &defs) &&
         elsewhere(c, name))
         return;
-    suggest_among(c, NULL, wrong, names.n, names.at);
+    if (suggest_among(c, NULL, wrong, names.n, names.at) || !c->transform)
+        return;
+    LIST(const char *) fields = {0};
+    for (int i = 0; i < c->raws.n; i++)
+        PUSH(c->arena, fields, c->raws.at[i]->name);
+    for (int i = 0; i < c->ncolumns; i++)
+        PUSH(c->arena, fields, c->columns[i]);
+    if (fields.n)
+        help("the data has %s", names_text(c->arena, fields.n, fields.at));
 }

@@ -72,6 +72,15 @@ static const char *port_text(Checker *c, const Node *port)
     return t.s;
 }
 
+/* Where what a model takes comes from: the setting of the data section, or the reader. */
+static void note_from_data(Val input, Span port)
+{
+    Span at = input.tensor->role == ROLE_INPUT || in_library(input.span) ? input.tensor->where : input.span;
+
+    if (!in_library(at) && at.start != port.start) /* a column has no other place than where it is asked for */
+        note_at(at, "from the data");
+}
+
 /* The input has not the size that the port says, or that another input has given to the same letter. */
 static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, const Node *port, const Node *n, Val input, const Node *at)
 {
@@ -90,8 +99,8 @@ static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, cons
                  tensor_classes(c, input.tensor));
     } else {
         error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, port), shape_text(c, f, input.tensor));
-        if (input.tensor->role == ROLE_INPUT && def->node->flag == DEFINE_MODEL)
-            note_at(input.tensor->where, "from the data");
+        if (def->node->flag == DEFINE_MODEL)
+            note_from_data(input, at->span);
         else if (b && !other)
             note_at(b->span, "%s is %s", n->text, number_text(c->arena, b->val.number));
         else if (def->node->flag != DEFINE_MODEL && !in_library(n->span))
@@ -360,7 +369,10 @@ bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *
             e = extra;
         if (e < 0 || (e > 0 && !inputs[i].tensor->batched)) {
             error_in(c, f, at->span, "%s wants %s, but gets %s", def->name, port_text(c, ports->child[i]), shape_text(c, f, inputs[i].tensor));
-            note_at(def->node->name, "defined here");
+            if (def->node->flag == DEFINE_MODEL)
+                note_from_data(inputs[i], at->span);
+            else
+                note_at(def->node->name, "defined here");
             return false;
         }
         if (inputs[i].tensor->batched) {

@@ -291,7 +291,7 @@ static Tensor *build_loss(Checker *c, Build *b, const Results *r)
 
     b->scope = train_scope(c, r);
     if (!setting) {
-        error_at(b->train->name, "train needs a loss, as in loss = cross_entropy");
+        train_needs(b->train, "loss", "cross_entropy");
         return NULL;
     }
     Val v = train_value(c, b->scope, setting->child[0], "losses", "loss.each");
@@ -409,7 +409,7 @@ static void find_twice(Checker *c, Build *b)
 static void check_train_names(Checker *c, const Node *train)
 {
     if (!train_setting(train, "optimizer"))
-        error_at(train->name, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
+        train_needs(train, "optimizer", "sgd(lr = 0.1)");
     for (size_t i = 0; i < sizeof train_spaces / sizeof *train_spaces; i++) {
         const Node *s = train_setting(train, train_spaces[i].key);
         c->space = train_spaces[i].space;
@@ -425,10 +425,10 @@ static bool build_step(Checker *c, Build *b, const Node *train, int phase, const
     Program *p = c->program;
     Build step = {.model = b->model, .train = train};
     SettingList settings = {0};
-    int errors = error_count();
 
     phase_freeze(c, train);
     export_train(c, frame_new(c, NULL, NULL), train, &settings);
+    int errors = error_count();
     Graph *g = open_graph(c, phase ? arena_print(c->arena, "step_%s", name) : "step", true);
     Results r = run_model(c, b);
     Tensor *loss = r.ok && error_count() == errors ? build_loss(c, &step, &r) : NULL;
@@ -478,8 +478,12 @@ static void build_training(Checker *c, Build *b)
         build_loss(c, b, &r);
     p->report = open_graph(c, "report", false);
     r = run_model(c, b);
-    if (r.ok)
-        build_loss(c, b, &r);
+    if (!r.ok)
+        return;
+    build_loss(c, b, &r);
+    check_monitors(c, &p->train);
+    for (int i = 1; i < p->phases.n; i++)
+        check_monitors(c, &p->phases.at[i].train);
 }
 
 /* The reader of the data and the settings for the trainer; false when the model cannot be run. */

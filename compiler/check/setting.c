@@ -1,5 +1,7 @@
-/* setting.c -- settings of data and train sections, evaluated for the trainer. */
+/* setting.c -- settings of data and train sections, evaluated for the trainer; what the data section may say. */
 #include "check/value.h"
+
+#include <math.h>
 
 static Value value_list(Checker *c, Frame *f, ValueKind kind, int n, Node *const *nodes)
 {
@@ -14,6 +16,13 @@ static Value value_list(Checker *c, Frame *f, ValueKind kind, int n, Node *const
     return v;
 }
 
+/* Minutes and hours arrive as seconds. */
+static Value duration(double number, const char *unit)
+{
+    double scale = strcmp(unit, "minutes") == 0 ? 60 : strcmp(unit, "hours") == 0 ? 3600 : 1;
+    return (Value){.kind = VALUE_DURATION, .number = number * scale, .text = scale > 1 ? "seconds" : unit};
+}
+
 static Value value_of(Checker *c, Val v)
 {
     switch (v.kind) {
@@ -21,7 +30,7 @@ static Value value_of(Checker *c, Val v)
     case VAL_BOOL: return (Value){.kind = VALUE_BOOL, .number = v.number};
     case VAL_PERCENT: return (Value){.kind = VALUE_PERCENT, .number = v.number};
     case VAL_TEXT: return (Value){.kind = VALUE_TEXT, .text = v.text};
-    case VAL_DURATION: return (Value){.kind = VALUE_DURATION, .number = v.number, .text = v.text};
+    case VAL_DURATION: return duration(v.number, v.text);
     case VAL_LIST: {
         Value list = {.kind = VALUE_LIST, .n = v.n, .parts = NEW_ARRAY(c->arena, Value, v.n + 1), .names = NEW_ARRAY(c->arena, const char *, v.n + 1)};
         for (int i = 0; i < v.n; i++)
@@ -32,19 +41,12 @@ static Value value_of(Checker *c, Val v)
     }
 }
 
-static Value text_value(Checker *c, const Node *n)
+Value text_value(Checker *c, const Node *n)
 {
     Text t = {.arena = c->arena};
 
     tree_source(&t, n);
     return (Value){.kind = VALUE_WORD, .text = t.s, .where = n->span};
-}
-
-/* Minutes and hours arrive as seconds. */
-static Value duration(const Node *n)
-{
-    double scale = strcmp(n->text, "minutes") == 0 ? 60 : strcmp(n->text, "hours") == 0 ? 3600 : 1;
-    return (Value){.kind = VALUE_DURATION, .number = n->number * scale, .text = scale > 1 ? "seconds" : n->text};
 }
 
 Value setting_value(Checker *c, Frame *f, const Node *n)
@@ -56,7 +58,7 @@ Value setting_value(Checker *c, Frame *f, const Node *n)
     case NODE_NUMBER: v = (Value){.kind = VALUE_NUMBER, .number = n->number}; break;
     case NODE_BOOL: v = (Value){.kind = VALUE_BOOL, .number = n->number}; break;
     case NODE_PERCENT: v = (Value){.kind = VALUE_PERCENT, .number = n->number}; break;
-    case NODE_DURATION: v = duration(n); break;
+    case NODE_DURATION: v = duration(n->number, n->text); break;
     case NODE_STRING: v = (Value){.kind = VALUE_TEXT, .text = n->text}; break;
     case NODE_LIST:
     case NODE_TUPLE:
@@ -77,11 +79,6 @@ Value setting_value(Checker *c, Frame *f, const Node *n)
         break;
     }
     case NODE_BINARY:
-        if (strchr("=!<>", n->text[0])) { /* errors == 0 */
-            v = value_list(c, f, VALUE_CALL, 2, n->child);
-            v.text = n->text;
-            break;
-        }
         if (dynamic(c, f, NULL, n)) {
             v = text_value(c, n);
             break;
@@ -112,7 +109,7 @@ const Node *train_setting(const Node *train, const char *key)
     return NULL;
 }
 
-static Setting exported(Checker *c, Frame *f, const Node *s, bool evaluate)
+Setting setting_exported(Checker *c, Frame *f, const Node *s, bool evaluate)
 {
     Text t = {.arena = c->arena};
     Setting out = {.name = s->text, .where = s->span};
@@ -129,9 +126,19 @@ static Setting exported(Checker *c, Frame *f, const Node *s, bool evaluate)
     return out;
 }
 
+/* valid and test: so many samples, or a part of all. */
+static void check_share(const Setting *s)
+{
+    const Value *v = &s->value;
+    bool samples = v->kind == VALUE_NUMBER || (v->kind == VALUE_DURATION && strcmp(v->text, "samples") == 0);
+
+    if (v->kind == VALUE_PERCENT ? v->number >= 0 && v->number < 100 : samples && v->number >= 0 && v->number == floor(v->number))
+        return;
+    error_at(s->where, "%s is a number of samples, or less than all: %s = 1000, %s = 10%%", s->name, s->name, s->name);
+}
+
 void export_data(Checker *c, Frame *f)
 {
-    static const char *const keys[] = {"valid", "test", "augment", "shuffle", "seed", "limit"};
     Setting s = {.name = "source"};
     const Node *source = c->source;
     Text t = {.arena = c->arena};
@@ -149,63 +156,14 @@ void export_data(Checker *c, Frame *f)
     const Node *settings = c->data->n > 1 ? c->data->child[1] : NULL;
     for (int i = 0; settings && i < settings->n; i++) {
         const Node *n = settings->child[i];
-        bool key = false;
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-            key |= strcmp(keys[k], n->text) == 0;
-        if (n->kind == NODE_SETTING && key) {
-            bool augment = strcmp(n->text, "augment") == 0;
-            Setting out = exported(c, f, n, !augment);
-            if (augment)
-                out.value = augment_value(c, f, n->child[0]);
-            PUSH(c->arena, c->program->data, out);
-        }
-    }
-}
-
-/* Settings of the train section; the first few are the compiler's alone and reach the trainer as text. */
-static const char *const train_keys[] = {"loss", "optimizer", "schedule", "metrics", "clip", "penalty", "predict", "freeze", "batch",
-                                         "accumulate", "epochs", "steps", "seed", "threads", "stop", "checkpoint", "restarts",
-                                         "init", "name"};
-enum { TRAIN_KEYS = sizeof train_keys / sizeof *train_keys, TEXT_KEYS = 8 };
-
-static int train_key(const char *name)
-{
-    int k = 0;
-
-    while (k < TRAIN_KEYS && strcmp(train_keys[k], name) != 0)
-        k++;
-    return k;
-}
-
-void check_train(Checker *c, const Node *settings)
-{
-    for (int i = 0; i < settings->n; i++) {
-        const Node *n = settings->child[i];
-        if (n->kind == NODE_GROUP && train_key(n->text) == TRAIN_KEYS) {
-            check_train(c, n->child[0]);
-        } else if (n->kind != NODE_SETTING || train_key(n->text) == TRAIN_KEYS) {
-            error_at(n->name, "train has no setting '%s'", n->text);
-            if (!suggest_among(c, "train", n->text, TRAIN_KEYS, train_keys))
-                help("its settings are %s", names_text(c->arena, TRAIN_KEYS, train_keys));
-        }
-        for (int j = 0; j < i; j++)
-            if (n->kind == NODE_SETTING && strcmp(settings->child[j]->text, n->text) == 0) {
-                error_at(n->name, "'%s' is set twice", n->text);
-                note_at(settings->child[j]->name, "first here");
-            }
-    }
-}
-
-void export_train(Checker *c, Frame *f, const Node *train, SettingList *out)
-{
-    const Node *settings = train->child[1];
-
-    for (int i = 0; i < settings->n; i++) {
-        const Node *n = settings->child[i];
-        int key = train_key(n->text);
-        if (n->kind != NODE_SETTING || key == TRAIN_KEYS)
+        if (n->kind != NODE_SETTING || !is_data_key(n->text))
             continue;
-        Setting s = exported(c, f, n, key >= TEXT_KEYS);
-        PUSH(c->arena, *out, s);
+        bool augment = strcmp(n->text, "augment") == 0;
+        Setting out = setting_exported(c, f, n, !augment);
+        if (augment)
+            out.value = augment_value(c, f, n->child[0]);
+        else
+            check_share(&out);
+        PUSH(c->arena, c->program->data, out);
     }
 }

@@ -351,7 +351,7 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
     bool good = !parts || want_size(c, f, parts->child[0], eval(c, f, parts->child[0]), &u.accumulate);
 
     if (!s)
-        error_at(train->name, "train needs an optimizer, as in optimizer = sgd(lr = 0.1)");
+        train_needs(train, "optimizer", "sgd(lr = 0.1)");
     const LayerVal *l = s ? named(&u, s->child[0], "optimizers", "an optimizer such as adam") : NULL;
     good &= l && optimizer_def(&u, l, s->child[0]);
     find_params(&u);

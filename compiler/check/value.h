@@ -194,6 +194,7 @@ typedef struct Checker {
     bool applies_default; /* a loss named without arguments gets (output, label) */
     Val output, label;    /* what it gets */
     LIST(Tensor *) judged, predicted; /* outputs that a loss was given, and what it makes of them for people to see */
+    const char *defining;  /* the tensor on the left of the equation at hand, or NULL */
     Expr *element_default; /* in penalties: the weight, which l2(1e-4) is applied to */
     bool transform;       /* in a transform of the data: a list of numbers is a vector */
     bool labels;          /* fields asked for now are labels, not inputs */
@@ -402,13 +403,20 @@ void run_draw(Checker *c, Frame *f, const Node *n);
 /* The fields of the data section; NULL: those of the model's inputs, and label. False after an error. */
 bool data_open(Checker *c, Frame *f, const Node *data);
 /* A data section that nothing uses: is there such a reader? */
-void data_check(Checker *c, Frame *f, const Node *data);
 /* A field by name, transformed as the data section says. */
 Val data_field(Checker *c, const char *name, Span at, bool *found);
 /* A model wants field `name` in this shape: what a reader does not say (idx, npy) is taken from there. */
 void data_hint(Checker *c, const char *name, int rank, const int64_t *size);
 Val stack(Checker *c, Frame *f, const Node *list); /* a list of numbers as a vector */
 void warn_fields(Checker *c);
+
+/* --- reader.c --- */
+/* The reader's call, after `if`s on options; NULL after an error. */
+const Node *data_source(Checker *c, Frame *f, const Node *data);
+const Node *reader_name(const Node *source); /* `points` for points.xor */
+bool is_pairs(const char *reader);
+bool reader_check(Checker *c, Frame *f, const Node *source);
+void data_check(Checker *c, Frame *f, const Node *data); /* a section that nobody trains on */
 
 /* --- picture.c --- */
 /* The steps of `augment`, checked: a list of calls. */
@@ -424,10 +432,17 @@ int csv_columns(Checker *c, const Node *call, const char ***names);
 
 /* --- setting.c: data and train sections for the trainer --- */
 Value setting_value(Checker *c, Frame *f, const Node *n);
+Value text_value(Checker *c, const Node *n); /* as it is written */
+Setting setting_exported(Checker *c, Frame *f, const Node *s, bool evaluate);
+bool is_data_key(const char *name); /* a setting of a data section that is no field */
 void export_data(Checker *c, Frame *f);
-void check_train(Checker *c, const Node *settings); /* are its keys known? */
-void export_train(Checker *c, Frame *f, const Node *train, SettingList *out);
 const Node *train_setting(const Node *train, const char *key);
+
+/* --- train.c --- */
+void check_train(Checker *c, const Node *settings); /* are its keys known? */
+void train_needs(const Node *train, const char *key, const char *example); /* the error that it is missing */
+void export_train(Checker *c, Frame *f, const Node *train, SettingList *out);
+void check_monitors(Checker *c, const SettingList *train); /* once the metrics are known */
 
 /* --- program.c, update.c --- */
 void build_program(Checker *c);

@@ -93,6 +93,29 @@ static void print_settings(Text *t, const char *name, const Setting *s, int n, i
 }
 
 /* --- tables of the model --- */
+
+/* The line of the user's file that something comes from: where it stands in the library, that of the call. */
+static int user_line(Span where, const Layer *l)
+{
+    for (; where.file >= 0 && source_get(where.file)->library && l; l = l->parent)
+        where = l->where;
+    return where.file >= 0 && source_get(where.file)->library ? 0 : span_line(where);
+}
+
+static const Layer *made_by(const Program *p, const Kept *k)
+{
+    if (k->layer || k->kind != KEPT_OPTIMIZER)
+        return k->layer;
+    const char *phase = strchr(k->name, '/'), *name = phase ? phase + 1 : k->name + strlen("optimizer.");
+    for (int i = 0; i < p->kept.n; i++) { /* optimizer.dense1.weight.m belongs to dense1.weight */
+        const Kept *param = &p->kept.at[i];
+        size_t n = strlen(param->name);
+        if (param->kind == KEPT_PARAM && !strncmp(name, param->name, n) && name[n] == '.')
+            return param->layer;
+    }
+    return NULL;
+}
+
 static void print_tensors(Text *t, const Program *p, const Plan *plan)
 {
     static const char *const kept[] = {
@@ -109,7 +132,7 @@ static void print_tensors(Text *t, const Program *p, const Plan *plan)
         text_print(t, ", %s, ", kept[k->kind]);
         print_shape(t, k->rank, k->size);
         text_print(t, ", %lld, %lld, %s, %d},\n", (long long)plan->kept[i].row, (long long)plan->kept[i].offset,
-                   truth(k->frozen), span_line(k->where));
+                   truth(k->frozen), user_line(k->where, made_by(p, k)));
     }
     text_print(t, "};\n\n");
 }
@@ -189,7 +212,7 @@ static void print_layers(Text *t, const Program *p)
         text_print(t, ", ");
         print_shape(t, l->out ? l->out->rank - batched : 0, l->out ? l->out->size + batched : NULL);
         text_print(t, ", %lld, %lld, %d, %d},\n", (long long)layer_weights(p, l), (long long)operations[i], depth,
-                   span_line(l->where));
+                   user_line(l->where, l->parent));
     }
     text_print(t, "};\n\n");
 }

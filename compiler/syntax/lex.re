@@ -141,6 +141,7 @@ again:
     ["] ([^"\\\n\x00] | "\\" [^\n\x00])*     {
         error_at(span_of(x, s, x->cur), "this text does not end; its closing \" is missing");
         t->text = string_value(x, s + 1, x->cur);
+        t->made_up = true;
         KIND(T_STRING);
     }
 
@@ -276,10 +277,10 @@ static void push_closer(Lexer *x, int kind, Span at, bool made_up)
     push(x, kind, at, pairs[pair_of(kind)].closer, made_up);
 }
 
-/* Makes up the closers of all brackets above the lowest `keep`. */
+/* Makes up the closers of all brackets above the lowest `keep`; found NULL: without a word. */
 static void close_down(Lexer *x, int keep, Span at, const char *found)
 {
-    bool said = false;
+    bool said = !found;
 
     while (x->open.n > keep) {
         Bracket b = x->open.at[--x->open.n];
@@ -386,6 +387,19 @@ void lex_forgive(Lexer *x)
     x->open.n = first;
 }
 
+/* A text that does not end has swallowed what closes the ( and [ before it, and the { at the end of its line. */
+static void close_torn(Lexer *x, const Token *t)
+{
+    int keep = x->open.n;
+
+    for (int i = t->span.end; x->text[i - 1] == ' ' || x->text[i - 1] == '{'; i--)
+        x->forgiven += x->text[i - 1] == '{';
+
+    while (keep > 0 && x->open.at[keep - 1].kind != T_LC)
+        keep--;
+    close_down(x, keep, (Span){x->file, t->span.end, t->span.end}, NULL);
+}
+
 /* --- the door --- */
 
 void lex_begin(Lexer *x, Arena *a, int file)
@@ -444,6 +458,8 @@ static void fill(Lexer *x)
             break;
         default:
             PUSH(x->arena, x->queue, t);
+            if (t.kind == T_STRING && t.made_up)
+                close_torn(x, &t);
             break;
         }
     }

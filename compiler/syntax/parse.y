@@ -332,6 +332,13 @@ static const char *spoken(Parser *p, Token t)
     return arena_print(p->arena, t.kind == T_STRING ? "%.*s" : "'%.*s'", n, s);
 }
 
+static bool same_line(Token a, Token b)
+{
+    const char *text = source_get(b.span.file)->text;
+
+    return !memchr(text + a.span.end, '\n', (size_t)(b.span.start - a.span.end));
+}
+
 /* What people of other languages mean. */
 static void advise(const Parser *p, const yyParser *y, Token t)
 {
@@ -353,6 +360,16 @@ static void advise(const Parser *p, const yyParser *y, Token t)
         }
     if (t.kind == T_ASSIGN && fits(y, T_REL))
         help("equality is written ==");
+    else if (p->before.kind == T_NUMBER && t.kind == T_ID)
+        help("a duration has epochs, steps, samples, seconds, minutes or hours after its number; a product is written a * b");
+    else if ((t.kind == T_PLUS || t.kind == T_MINUS) && fits(y, T_ARROW))
+        help("a pipeline within a sum stands in parentheses: (x -> f) + y; so does [f, g] -> add");
+    else if (t.kind == T_IDIV && fits(y, T_MODEL))
+        help("a comment begins with #");
+    else if (t.kind == T_ID && fits(y, T_STAR) && same_line(p->before, t))
+        help("what is applied stands after '->': x -> f; a product is written a * b");
+    else if (t.kind == T_NL && fits(y, T_TILDE))
+        help("a parameter begins with something: param w[O, C] ~ he, param b[O] = 0");
     else if (t.kind == T_STAR && p->before.kind == T_STAR)
         help("a power is written x^2");
     else if (t.kind == T_LC && fits(y, T_THEN))

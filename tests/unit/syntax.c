@@ -241,15 +241,15 @@ static const struct { const char *source, *news; } wrong[] = {
     {"layer l {\n 1 = 2\n f(x) += 3\n}",
      "t.nn:2:2: error: cannot assign to this\n  help: the left side of = is a name, y, or a tensor at indices, y[i, j]\n"
      "t.nn:3:2: error: cannot assign to this\n  help: the left side of += is a name, y, or a tensor at indices, y[i, j]\n"},
-    {"layer l {\n x x\n y = 3\n z z\n}\nlayer m(a b) {\n  y = 1\n  z\n}\nx = 3 3",
-     "t.nn:2:4: error: expected the end of the line, '=', ',' or an operator, but found 'x'\n"
-     "t.nn:4:4: error: expected the end of the line, '=', ',' or an operator, but found 'z'\n"
+    {"layer l {\n x 1\n y = 3\n z 2\n}\nlayer m(a b) {\n  y = 1\n  z\n}\nx = 3 3",
+     "t.nn:2:4: error: expected the end of the line, '=', ',' or an operator, but found '1'\n"
+     "t.nn:4:4: error: expected the end of the line, '=', ',' or an operator, but found '2'\n"
      "t.nn:6:11: error: expected '=', ',' or ')', but found 'b'\n"
      "t.nn:10:7: error: expected the end of the line or an operator, but found '3'\n"},
-    {"layer l {\n y = if a { b } else { c }\n z z\n}\nmodel",
+    {"layer l {\n y = if a { b } else { c }\n z 2\n}\nmodel",
      "t.nn:2:11: error: expected 'then' or an operator, but found '{'\n"
      "  help: an 'if' that gives a value is written 'if c then a else b'\n"
-     "t.nn:3:4: error: expected the end of the line, '=', ',' or an operator, but found 'z'\n"
+     "t.nn:3:4: error: expected the end of the line, '=', ',' or an operator, but found '2'\n"
      "t.nn:5:6: error: expected a name, but found the end of the file\n"},
     {"layer l { assert a = b }", "t.nn:1:20: error: expected the end of the line or an operator, but found '='\n  help: equality is written ==\n"},
     {"layer l { return x }", "t.nn:1:18: error: expected the end of the line, '=', ',' or an operator, but found 'x'\n"

@@ -136,14 +136,12 @@ static const nn_value table[] = {{.kind = NN_WORD, .text = "confusion"}};
 
 static const struct { const char *name; nn_value value; int status; const char *says; } stop_rows[] = {
     {"stop", {.kind = NN_CALL, .text = "patience", .n = 1, .parts = three}, 0, "it no longer improves"},
-    {"patience", {.kind = NN_NUMBER, .number = 3}, 0, "it no longer improves"},
     {"stop", {.kind = NN_CALL, .text = ">=", .n = 2, .parts = accurate}, 0, "the target is reached"},
     {"stop", {.kind = NN_DURATION, .number = 0, .text = "seconds"}, 0, "its time is over"},
     {"stop", {.kind = NN_WORD, .text = "soon"}, 2, "tiny.nn:30: stop = as written: expected patience(n)"},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = accuracy}, 0, "best: epoch "},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = mistaken}, 2, "did you mean accuracy?"},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = table}, 2, "this is a table"},
-    {"drop_last", {.kind = NN_BOOL, .number = 1}, 0, "best: epoch "},
 };
 
 static nn_program with_setting(nn_setting *settings, const char *name, const nn_value *value)

@@ -1,0 +1,68 @@
+#!/bin/bash
+# killed.sh [full] -- a trainer is killed again and again, mostly while it saves: its checkpoints stay whole, and what is
+# resumed ends with the bits, and the log, of a training that was never stopped.
+#
+# TERM makes it save; KILL follows a few milliseconds later, at another moment each time.
+rounds=15
+[ "$1" = full ] && rounds=400
+here=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 2
+passed=0 failed=0 torn=0
+
+check() { # check WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@" >said 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "killed: $what: $(tail -n 2 said)"
+    fi
+}
+
+cat >net.nn <<'END_NN'
+data d = points.spiral(1000, noise = 0.1) {
+    x     = [x1, x2]
+    valid = 20%
+}
+model Net of x[2] = x -> dense(300) -> tanh -> dense(300) -> tanh -> dense(1)
+train Net on d {
+    loss      = mse
+    optimizer = adam(lr = 1e-3)
+    batch     = 40
+    epochs    = 40
+}
+END_NN
+"$here/build/nnc" net.nn -o net || exit 1
+./net --run=whole --threads=1 >/dev/null 2>&1 || exit 1
+./net --run=killed --threads=1 >/dev/null 2>&1 &
+for ((i = 0; i < 100; i++)); do
+    [ -e runs/killed/last.safetensors ] && break
+    sleep 0.05
+done
+RANDOM=1
+for ((i = 0; i < rounds; i++)); do
+    sleep 0.$((10 + RANDOM % 15))
+    kill -TERM $! 2>/dev/null
+    sleep 0.00$((RANDOM % 10))$((RANDOM % 10))
+    kill -KILL $! 2>/dev/null
+    wait $! 2>/dev/null
+    ls runs/killed/*.tmp.* >/dev/null 2>&1 && torn=$((torn + 1))
+    for file in runs/killed/*.safetensors; do
+        check "round $i, $file" ./net eval --weights="$file" --threads=1
+    done
+    ./net resume killed --threads=1 >/dev/null 2>said &
+done
+wait $!
+grep -q 'is finished' said || ./net resume killed --threads=1 >/dev/null 2>&1
+for file in best.safetensors last.safetensors; do
+    check "$file is that of a training never stopped" cmp runs/whole/$file runs/killed/$file
+done
+figures() { cut -d, -f1-3 "runs/$1/log.csv"; }
+check "log.csv" diff <(figures whole) <(figures killed)
+check "nothing is left behind" test "$(ls runs/killed | tr '\n' ' ')" = "best.safetensors config.json last.safetensors log.csv "
+echo "killed $rounds times, $torn of them with a file half written"
+echo "killed: $passed passed, $failed failed"
+[ $failed -eq 0 ]
