@@ -42,6 +42,7 @@ typedef struct Choice {
     int tile[MAX_TILES]; /* in steps of one, or of sixteen when it is the lane's index */
     int nbounds;
     Bound bound[MAX_BOUNDS];
+    Index *walk[MAX_BOX]; /* the first `outer` indices of the box, in the order of their loops */
     struct Choice *leader; /* the one whose kernel carries it out, or NULL: it has a kernel of its own */
     struct Choice *next;   /* carried out after it at every point of the result, in the same kernel; see group.c */
     bool stored;           /* somebody outside of the group reads the result */
@@ -67,6 +68,14 @@ typedef struct Build {
 
 static inline bool over_samples(const Choice *c) { return c->lane == LANE_SAMPLES || c->lane == LANE_SAMPLES_SUM; }
 static inline bool sums_lanes(const Choice *c) { return c->lane == LANE_SAMPLES_SUM || c->lane == LANE_AXIS_SUM; }
+/* A factor of the sum that is 0 outside of its tensor, whatever the lane: there nothing needs to be added. */
+static inline bool is_guard(const Choice *c, const Expr *load)
+{
+    const Expr *v = c->q->value;
+
+    return over_samples(c) && c->q->how == EQ_SUM && load->padded && !load->tensor->batched && v->kind == EXPR_OP &&
+           v->op->id == OP_mul && (v->args[0] == load || v->args[1] == load);
+}
 /* How many steps of an index of the result lie side by side in the lanes. */
 static inline int64_t lanes_of(const Choice *c, const Index *x)
 {
@@ -81,6 +90,8 @@ Loads *loads_of(Arena *a, const Expr *e); /* none for NULL */
 Choice *choose_lane(Build *b, Equation *q);
 /* group.c */
 void choose_groups(Build *b);
+/* turn.c */
+Equation *turn_weights(Build *b, Equation *q);
 /* tile.c */
 void choose_tile(Choice *c);
 /* bounds.c */
@@ -92,6 +103,8 @@ double bound_share(const Bound *b, int64_t tile);
 void bound_ends(const Bound *b, int64_t tile, int64_t *slope, int64_t *low, int64_t *end);
 /* The load never goes outside along axis a. */
 bool is_bounded(const Choice *c, const Expr *load, int a);
+/* walk.c */
+double choose_walk(Choice *c); /* the cycles that its loads wait for what is far away */
 /* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
 bool is_batch(const Expr *e);
 

@@ -144,7 +144,10 @@ static void choose_lanes(Build *b)
     Graph *g = b->graph;
 
     for (int i = 0; i < g->equations.n; i++) {
-        Choice *c = choose_lane(b, g->equations.at[i]);
+        Equation *q = g->equations.at[i], *first = turn_weights(b, q);
+        if (first)
+            PUSH(b->arena, b->choices, choose_lane(b, first));
+        Choice *c = choose_lane(b, q);
         PUSH(b->arena, b->choices, c);
         if (sums_lanes(c) && c->q->out->rank > 0 && c->q->tail) {
             part_tail(b, c->q);

@@ -5,10 +5,12 @@
  * sizes; a cost estimate chooses the lane and the register tile. There is no convolution or matrix product here.
  *
  *     layout.c  storages: strides, halos, rows, and tensors that are another one's bytes
+ *     turn.c    weights copied with another axis last
  *     choose.c  roles of indices, the lane
  *     group.c   equations that are carried out together, point by point
  *     bounds.c  sums that stay where padded loads are inside
  *     tile.c    the register tile
+ *     walk.c    in which order the tiles are visited
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
  *     function.c  kernels as functions, equal ones shared

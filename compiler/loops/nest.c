@@ -168,7 +168,7 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count);
 static void print_part(Nest *n, int i, int nparallel, const int64_t *count, const Part *part)
 {
     const Choice *c = n->c;
-    const Index *x = c->q->box[i];
+    const Index *x = c->walk[i];
     int d = dim_of(c, x), partial = n->partial;
 
     if (d >= 0)
@@ -183,7 +183,7 @@ static void print_part(Nest *n, int i, int nparallel, const int64_t *count, cons
 static void print_parallel(Nest *n, int i, int nparallel, const int64_t *count, const Part *part, int parts)
 {
     const Choice *c = n->c;
-    const char *name = nest_var(n, c->q->box[i])->name;
+    const char *name = nest_var(n, c->walk[i])->name;
     Arena *a = n->b->arena;
     int64_t after = 1, before = 0;
     const char *digit = "task";
@@ -223,13 +223,13 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
 {
     const Choice *c = n->c;
 
-    while (i < c->outer && c->q->box[i]->batch)
+    while (i < c->outer && c->walk[i]->batch)
         i++;
     if (i >= c->outer) {
         print_inside(n);
         return;
     }
-    const Index *x = c->q->box[i];
+    const Index *x = c->walk[i];
     const char *name = nest_var(n, x)->name;
     Part part[MAX_PARTS];
     int parts = parts_of(c, x, part), d = dim_of(c, x);
@@ -260,7 +260,6 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
 static void print_tasks(Nest *n)
 {
     const Choice *c = n->c;
-    const Equation *q = c->q;
     Kernel *k = n->k;
     int64_t count[MAX_BOX];
     int nparallel = 0;
@@ -279,7 +278,7 @@ static void print_tasks(Nest *n)
     } else {
         while (nparallel < c->outer && k->tasks < ENOUGH_TASKS && !c->scatter) {
             Part part[MAX_PARTS];
-            int parts = parts_of(c, q->box[nparallel], part);
+            int parts = parts_of(c, c->walk[nparallel], part);
             count[nparallel] = 0;
             for (int i = 0; i < parts; i++)
                 count[nparallel] += part[i].steps;

@@ -76,6 +76,33 @@ static void declare(Nest *n, const char *name, const char *value)
     over_tile(n, "%s = nn_set(%s);", name == n->sum ? sum_text(n) : nest_steps(n, name), value);
 }
 
+static void skip_unless(Scope *s, const char *condition)
+{
+    line(&s->level[0], s->depth, "if (!%s)", condition);
+    line(&s->level[0], s->depth + 1, "continue;");
+}
+
+/* The product without asking whether a factor is inside of its tensor: where it is not there is nothing to add. */
+static const Expr *skip_outside(Nest *n, Scope *s, const Expr *product)
+{
+    Arena *a = n->b->arena;
+    Expr *factor[2] = {product->args[0], product->args[1]};
+
+    for (int i = 0; i < 2; i++) {
+        const Expr *load = factor[i];
+        unsigned dims = 0;
+        if (load->kind != EXPR_LOAD || !is_guard(n->c, load))
+            continue;
+        const char *inside = inside_text(n, place_read(n->b, n->c, load), load, NULL, &dims);
+        if (!inside || dims)
+            continue;
+        skip_unless(s, arena_print(a, "(%s)", inside));
+        factor[i] = expr_load(a, load->tensor, load->args, false);
+        return expr_op(a, "mul", factor[0], factor[1], NULL);
+    }
+    return product;
+}
+
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. */
 const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value)
 {
@@ -87,11 +114,10 @@ const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value)
         if (p.dims || (p.type != TYPE_TRUTH && p.type != TYPE_WHOLE))
             break;
         if (strcmp(p.text, "1") != 0)
-            line(&s->level[0], s->depth, "if (!%s)", p.atom ? p.text : arena_print(a, "(%s)", p.text)),
-                line(&s->level[0], s->depth + 1, "continue;");
+            skip_unless(s, p.atom ? p.text : arena_print(a, "(%s)", p.text));
         value = value->args[1];
     }
-    return value;
+    return expr_is(value, OP_mul) ? skip_outside(n, s, value) : value;
 }
 
 /* Row-major position over the reduced indices. */

@@ -194,6 +194,8 @@ static void put_choice(Description *d, const Choice *c)
         put_index(d, c->tile_index[i]);
         put(d, c->tile[i]);
     }
+    for (int i = 0; !c->leader && i < c->outer; i++)
+        put_index(d, c->walk[i]);
     put_tensor(d, q->out);
     put_name(d, nest_arg_wish(d->b->arena, q->out->name));
     d->walk = expr_walk();

@@ -138,6 +138,24 @@ static bool slides(const Choice *c, const Expr *load)
            affine_coef(&f, c->lane_index) != 0;
 }
 
+/* x stands in the load as a subscript by itself: inside, whatever its value. */
+static bool is_plain(const Expr *load, const Index *x)
+{
+    for (int a = 0; a < load->nargs; a++)
+        if (expr_has_index(load->args[a], x) && (load->args[a]->kind != EXPR_INDEX || x->size > load->tensor->size[a]))
+            return false;
+    return true;
+}
+
+/* Whether a factor vanishes depends on x; where it does, the whole tile is skipped (see nest_conditions). */
+static bool guards(const Choice *c, const Index *x)
+{
+    for (int i = 0; i < c->value->n; i++)
+        if (is_guard(c, c->value->at[i]) && expr_has_index(c->value->at[i], x) && !is_plain(c->value->at[i], x))
+            return true;
+    return false;
+}
+
 static void tiling_new(Tiling *t, const Choice *c)
 {
     const Equation *q = c->q;
@@ -147,7 +165,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     if (sums_lanes(c))
         t->ending = c->lane == LANE_AXIS_SUM ? 4 : 9; /* side by side, or one by one */
     for (int i = 0; i < c->outer; i++)
-        if (!q->box[i]->batch && q->box[i]->size > 1)
+        if (!q->box[i]->batch && q->box[i]->size > 1 && !guards(c, q->box[i]))
             t->candidate[t->ncandidates++] = q->box[i];
     for (int i = c->outer; i < q->nbox; i++)
         t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
@@ -199,41 +217,85 @@ static void unroll_choices(Choice *c)
     }
 }
 
+static void set_tile(Choice *c, const Tiling *t, const int *k, const int *steps)
+{
+    c->ntiles = 0;
+    for (int d = 0; d < MAX_TILES; d++)
+        if (steps[d] > 1) {
+            c->tile_index[c->ntiles] = t->candidate[k[d]];
+            c->tile[c->ntiles++] = steps[d];
+        }
+}
+
+/* The best numbers of steps of two candidates, of which the second is the inner one. */
+static double try_pair(const Choice *c, Tiling *t, const int *k, int *steps)
+{
+    int64_t m = steps_of(c, t->candidate[k[0]]), n = k[1] < 0 ? 1 : steps_of(c, t->candidate[k[1]]);
+    int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
+    double best = 1e30;
+
+    for (int a = 1; a <= most && a <= m; a++)
+        for (int b = 1; a * b <= most && b <= n; b++) {
+            if (!worth_trying(m, a) || !worth_trying(n, b))
+                continue;
+            double cycles = pair_cycles(t, k, (int[]){a, b});
+            if (cycles >= best * 0.999)
+                continue;
+            best = cycles;
+            steps[0] = a;
+            steps[1] = b;
+        }
+    return best;
+}
+
+/* The tile of least cycles, all it reads being near; the first indices first. */
+static void choose_near(Choice *c, Tiling *t)
+{
+    c->cycles = 1e30;
+    for (int i = 0; i < t->ncandidates; i++)
+        for (int j = i + 1; j <= t->ncandidates; j++) {
+            int k[MAX_TILES] = {i, j < t->ncandidates ? j : -1}, steps[MAX_TILES] = {1, 1}; /* the last j is none at all */
+            double cycles = try_pair(c, t, k, steps);
+            if (cycles >= c->cycles * 0.999)
+                continue;
+            c->cycles = cycles;
+            set_tile(c, t, k, steps);
+        }
+}
+
+/* Another one, if it is much better when what is read comes from further away. Of those that are equally good the one of
+ * the last indices, whose steps are neighbours in memory. */
+static void choose_far(Choice *c, Tiling *t)
+{
+    double best = 0.8 * (c->cycles + choose_walk(c));
+
+    for (int i = t->ncandidates; i-- > 0;)
+        for (int j = t->ncandidates; j >= 0; j--) {
+            int k[MAX_TILES] = {i, j < t->ncandidates ? j : -1}, steps[MAX_TILES] = {1, 1};
+            Choice other = *c;
+            other.cycles = i == j ? 1e30 : try_pair(c, t, k, steps);
+            if (other.cycles >= best * 0.999)
+                continue;
+            set_tile(&other, t, k, steps);
+            double cycles = other.cycles + choose_walk(&other);
+            if (cycles >= best * 0.999)
+                continue;
+            best = cycles;
+            *c = other;
+        }
+}
+
 void choose_tile(Choice *c)
 {
     Tiling t;
-    double best = 1e30;
 
-    if (c->q->how == EQ_MAP) {
+    if (c->q->how == EQ_MAP)
         unroll_choices(c);
+    if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE || c->flat) {
+        choose_walk(c);
         return;
     }
-    if (c->scatter || c->lane == LANE_NONE || c->flat)
-        return;
-    int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
     tiling_new(&t, c);
-    for (int i = 0; i < t.ncandidates; i++)
-        for (int j = i + 1; j <= t.ncandidates; j++) {
-            int k[MAX_TILES] = {i, j < t.ncandidates ? j : -1}; /* the last j is none at all */
-            int64_t m = steps_of(c, t.candidate[i]), n = k[1] < 0 ? 1 : steps_of(c, t.candidate[j]);
-            for (int a = 1; a <= most && a <= m; a++)
-                for (int b = 1; a * b <= most && b <= n; b++) {
-                    if (!worth_trying(m, a) || !worth_trying(n, b))
-                        continue;
-                    double cycles = pair_cycles(&t, k, (int[]){a, b});
-                    if (cycles < best * 0.999) {
-                        best = cycles;
-                        c->ntiles = 0;
-                        if (a > 1) {
-                            c->tile_index[c->ntiles] = t.candidate[i];
-                            c->tile[c->ntiles++] = a;
-                        }
-                        if (b > 1) {
-                            c->tile_index[c->ntiles] = t.candidate[j];
-                            c->tile[c->ntiles++] = b;
-                        }
-                    }
-                }
-        }
-    c->cycles = best;
+    choose_near(c, &t);
+    choose_far(c, &t);
 }
