@@ -224,7 +224,7 @@ const char *nest_arg_wish(Arena *a, const char *tensor)
 /* Block by block the pointer is to the block's own numbers, but for whoever reads other samples' too. */
 static bool at_block(const Nest *n, const Place *p)
 {
-    if (n->c->lane != LANE_SAMPLES || p->layout.order != ORDER_LANES)
+    if (!n->k->blocked || p->layout.order != ORDER_LANES)
         return false;
     for (const Choice *c = n->c; c; c = c->next) {
         const Loads *l[2] = {c->value, c->tail};

@@ -94,6 +94,8 @@ void choose_groups(Build *b);
 Equation *turn_weights(Build *b, Equation *q);
 /* tile.c */
 void choose_tile(Choice *c);
+/* Rough: of one block of samples, or of the one. */
+double choice_cycles(const Choice *c);
 /* bounds.c */
 void choose_bounds(Choice *c); /* before the tile */
 void drop_bounds(Choice *c);   /* after it: those that it made worthless */

@@ -28,18 +28,6 @@ static void add_kernel(Build *b, Kernel *k)
     PUSH(b->arena, b->loops->kernels, k);
 }
 
-/* Cycles of one block, or of the one sample. What has no tile is a map, or goes one by one. */
-static double cycles_of(const Choice *c)
-{
-    double points = 1, call = 20;
-
-    if (c->cycles > 0 && c->cycles < 1e30)
-        return call + c->cycles;
-    for (int i = 0; i < c->q->nbox; i++)
-        points *= c->q->box[i]->batch ? 1 : (double)c->q->box[i]->size;
-    return call + points * (c->lane == LANE_NONE ? 10 : c->lane == LANE_SAMPLES ? 4 : 0.5);
-}
-
 static bool has_halo(const Layout *l)
 {
     for (int a = 0; a < l->rank; a++)
@@ -86,7 +74,7 @@ static void add_group(Build *b, Choice *leader)
         if (c->stored && has_halo(&place_written(b, c)->layout))
             add_kernel(b, kernel_clear(b, place_written(b, c)));
     for (const Choice *c = leader; c; c = c->next)
-        b->loops->cycles += cycles_of(c);
+        b->loops->cycles += choice_cycles(c);
     add_kernel(b, kernel_equation(b, leader));
     for (const Choice *c = leader; c; c = c->next)
         add_forms(b, c->q->out);

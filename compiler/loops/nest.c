@@ -8,7 +8,7 @@
  *             result = tail(sums) */
 #include "loops/nest.h"
 
-enum { MAX_PARTS = 3, ENOUGH_TASKS = 16 };
+enum { MAX_PARTS = 3, ENOUGH_TASKS = 16, WORTH_PARTS = 30000 /* cycles */ };
 
 /* An index of the result is walked in up to three parts: whole tiles, a smaller one, and less than a vector. */
 typedef struct Part {
@@ -257,6 +257,16 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
 
 /* --- the door --- */
 
+/* One block of samples is all there is: where it takes long, its tasks are parts of the result. */
+static bool parts_block(const Nest *n)
+{
+    double cycles = 0;
+
+    for (const Choice *c = n->c; c; c = c->next)
+        cycles += choice_cycles(c);
+    return n->b->graph->batch <= LANES && cycles >= WORTH_PARTS;
+}
+
 static void print_tasks(Nest *n)
 {
     const Choice *c = n->c;
@@ -265,9 +275,10 @@ static void print_tasks(Nest *n)
     int nparallel = 0;
 
     k->tasks = 1;
-    if (c->lane == LANE_SAMPLES) {
-        k->blocked = true;
+    if (c->lane == LANE_SAMPLES)
         nest_note(n, c->lane_index, LANES, LOOP_LANE);
+    if (c->lane == LANE_SAMPLES && !parts_block(n)) {
+        k->blocked = true;
     } else if (c->flat) {
         k->tasks = place_written(n->b, c)->layout.count / LANES;
         line(&n->out, n->depth++, "for (long task = first; task < end; task++) {");
@@ -278,8 +289,8 @@ static void print_tasks(Nest *n)
     } else {
         while (nparallel < c->outer && k->tasks < ENOUGH_TASKS && !c->scatter) {
             Part part[MAX_PARTS];
-            int parts = parts_of(c, c->walk[nparallel], part);
-            count[nparallel] = 0;
+            int parts = c->walk[nparallel]->batch ? 0 : parts_of(c, c->walk[nparallel], part);
+            count[nparallel] = c->walk[nparallel]->batch;
             for (int i = 0; i < parts; i++)
                 count[nparallel] += part[i].steps;
             k->tasks *= count[nparallel++];
@@ -287,6 +298,8 @@ static void print_tasks(Nest *n)
         if (k->tasks == 1)
             nparallel = 0;
         line(&n->out, n->depth++, "for (long task = first; task < end; task++) {");
+        if (c->lane == LANE_SAMPLES)
+            line(&n->out, n->depth, "const long block = 0;");
     }
     if (c->scatter)
         nest_scatter(n);

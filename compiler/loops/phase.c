@@ -112,7 +112,7 @@ static void find_pulled(Queue *o)
     for (int i = 0; i < o->n; i++)
         for (int j = 0; j < o->node[i].before.n; j++) {
             Node *x = &o->node[o->node[i].before.at[j]];
-            if (x->k->kind != KERNEL_CLEAR || !x->k->blocked || !o->node[i].k->blocked || x->before.n > 0 ||
+            if (x->k->kind != KERNEL_CLEAR || !x->k->blocked || o->node[i].k->lane != LANE_SAMPLES || x->before.n > 0 ||
                 !writes(o->node[i].k, x->k->arg[0]))
                 continue;
             x->pulled = true;

@@ -299,3 +299,15 @@ void choose_tile(Choice *c)
     choose_near(c, &t);
     choose_far(c, &t);
 }
+
+/* What has no tile is a map, or goes one by one. */
+double choice_cycles(const Choice *c)
+{
+    double points = 1, call = 20;
+
+    if (c->cycles > 0 && c->cycles < 1e30)
+        return call + c->cycles;
+    for (int i = 0; i < c->q->nbox; i++)
+        points *= c->q->box[i]->batch ? 1 : (double)c->q->box[i]->size;
+    return call + points * (c->lane == LANE_NONE ? 10 : c->lane == LANE_SAMPLES ? 4 : 0.5);
+}

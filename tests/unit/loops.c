@@ -35,6 +35,9 @@ static const Case cases[] = {
     {"convolution, strided, padded, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,3,8,8]\nparam w[4,3,3,3]\n"
      "y[b,o,i 4,j 4] = sum[c,p,q] w[o,c,p,q] * x?[b,c,2*i+p-1,2*j+q-1]\nl[b] = sum[o,i,j] y[b,o,i,j]^2\n" GUARDED_LOSS},
+    {"convolution of many channels, strided, gradient", "grad y",
+     "scalar count\nscalar total\ninput x[b,6,20]\nparam u[64,6]\nparam w[48,64,3]\n"
+     "a[b,c,i] = sum[k] u[c,k] * x[b,k,i]\ny[b,o,i 10] = sum[c,p] w[o,c,p] * a?[b,c,2*i+p-1]\nl[b] = sum[o,i] y[b,o,i]^2\n" GUARDED_LOSS},
     {"convolution, dilated, in groups, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,4,11]\nparam w[6,2,3]\n"
      "y[b,o,i 7] = sum[c,p] w[o,c,p] * x[b,2*(o//3)+c,i+2*p]\nl[b] = sum[o,i] y[b,o,i]^2\n" GUARDED_LOSS},
