@@ -7,8 +7,8 @@
  * Without one (NN_FUSED is 0) nn_fma is a multiplication and an addition: another numeric profile, results differ in the
  * last places. Nothing here calls libm or branches on values, but sin, cos and tan do for |x| > 100000.
  *
- * Largest errors over all floats, in units in the last place: 0.6 pow; 1 exp log log1p; 1.2 erf; 1.3 tanh; 1.4 atan;
- * 1.5 expm1; 1.6 sin cos; 2.5 sigmoid; 3 tan. tests/numeric/vec_all.c measures and bounds them,
+ * Largest errors over all floats, in units in the last place: 0.6 pow; 1 exp log log1p; 1.2 erf; 1.4 atan; 1.5 expm1;
+ * 1.6 sin cos; 1.7 tanh; 2.5 sigmoid; 3 tan. tests/numeric/vec_all.c measures and bounds them,
  * tests/numeric/minimax.py derives the polynomials. Without fused multiply-add they are larger.
  * NaN gives NaN; infinities and denormals are treated exactly; odd functions keep the sign of zero. */
 #ifndef NN_VEC_H
@@ -437,14 +437,25 @@ typedef struct nn_reduced {
     nn_u bits; /* the low ones count k in two's complement: adding 1.5 * 2^23 leaves no room for a fraction */
 } nn_reduced;
 
-NN_INLINE nn_reduced nn_reduce_exp(nn_v x)
+NN_INLINE nn_reduced nn_count_ln2(nn_v x)
 {
     nn_v z = nn_fma(x, nn_set(0x1.715476p+0f), nn_set(0x1.8p23f));
-    nn_reduced e;
-    e.bits = (nn_u)z;
-    e.k = z - 0x1.8p23f;
+    return (nn_reduced){.k = z - 0x1.8p23f, .bits = (nn_u)z};
+}
+
+NN_INLINE nn_reduced nn_reduce_exp(nn_v x)
+{
+    nn_reduced e = nn_count_ln2(x);
     e.r = nn_fma(e.k, nn_set(-0x1.62e4p-1f), x); /* exact: the constant has 15 bits */
     e.r = nn_fma(e.k, nn_set(-0x1.7f7d1cp-20f), e.r);
+    return e;
+}
+
+/* For |x| < 20: k is too small for what the constant lacks to matter. */
+NN_INLINE nn_reduced nn_reduce_small(nn_v x)
+{
+    nn_reduced e = nn_count_ln2(x);
+    e.r = nn_fma(e.k, nn_set(-0x1.62e43p-1f), x);
     return e;
 }
 
@@ -494,19 +505,17 @@ NN_INLINE nn_v nn_expm1(nn_v x)
     return nn_select(nn_lt(nn_abs(x), nn_set(0x1p-25f)), x, y + y);
 }
 
-/* Up to 0.6: x + x^3 p(x^2); beyond: 1 - 2 / (exp(2 x) + 1). */
+/* With t = exp(2 x) - 1: up to 0.625 x + (t - 2 x - x t) / (t + 2), where the second part is small and so are its errors;
+ * beyond, 1 - 2 / (t + 2). */
 NN_INLINE nn_v nn_tanh(nn_v x)
 {
-    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)), s = a * a, s2, p, q; /* beyond, it rounds to 1 */
-    nn_reduced e = nn_reduce_exp(a + a);
-    nn_v power = nn_power_of_two(e, 0);
-    q = nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r);
-    q = 1.0f - 2.0f / nn_fma(power, q, power + 1.0f);
-    s2 = s * s;
-    p = nn_fma(nn_set(-0x1.8287760p-8f), s2, nn_poly2(s, -0x1.b89abap-5f, 0x1.54c3c2p-6f));
-    p = nn_fma(p, s2, nn_poly2(s, -0x1.55553ep-2f, 0x1.1109bep-3f));
-    p = nn_fma(p, s * a, a);
-    return nn_copysign(nn_select(nn_lt(a, nn_set(0.6f)), p, q), x);
+    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)), twice = a + a, power, t; /* beyond, it rounds to 1 */
+    nn_reduced e = nn_reduce_small(twice);
+    nn_m near = nn_lt(a, nn_set(0.625f));
+    power = nn_power_of_two(e, 0);
+    t = nn_fma(power, nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r), power - 1.0f);
+    t = nn_select(near, nn_fma(-a, t, t - twice), nn_set(-2.0f)) / (t + 2.0f);
+    return nn_copysign(nn_select(near, a, nn_set(1.0f)) + t, x);
 }
 
 /* e / (1 + e) left of 0 and 1 / (1 + e) right of it, e = exp(-|x|): small results keep their digits. */
