@@ -303,7 +303,7 @@ Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
         check_output(c, f, outputs->child[i], b->val);
     }
     for (int i = 0; i < f->binds.n; i++)
-        note_local(c, &f->binds.at[i]);
+        note_local(c, block, &f->binds.at[i]);
     if (nout)
         return nout == 1 ? items[0] : val_list(c, nout, items);
     if (none) {

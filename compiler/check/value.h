@@ -269,7 +269,7 @@ void warn_rows(Checker *c);
 /* The last layer of the model does to z what the loss does by itself to make `predicted` of z. */
 void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z);
 void warn_unused(Checker *c);
-void note_local(Checker *c, const Bind *b); /* a local name at its scope's end, used or not */
+void note_local(Checker *c, const Node *body, const Bind *b); /* a local name at its scope's end, used or not */
 
 /* --- define.c --- */
 void define_all(Checker *c, const Node *tree);

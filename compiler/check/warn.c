@@ -5,24 +5,76 @@
 
 /* --- names --- */
 
-void note_local(Checker *c, const Bind *b)
+/* Read under a condition: perhaps not this time, but with other settings. */
+static bool is_read(const Node *n, const char *name, bool condition)
+{
+    if (n->kind == NODE_NAME)
+        return condition && strcmp(n->text, name) == 0;
+    condition |= n->kind == NODE_BRANCH || n->kind == NODE_CHOOSE;
+    for (int i = 0; i < n->n; i++) {
+        const Node *e = n->child[i];
+        if (n->kind == NODE_ASSIGN && i == 0) /* its targets: y[o], and y, which is not read */
+            for (int k = 0; k < e->n; k++) {
+                if (e->child[k]->kind != NODE_NAME && is_read(e->child[k], name, condition))
+                    return true;
+            }
+        else if (e && is_read(e, name, condition))
+            return true;
+    }
+    return false;
+}
+
+void note_local(Checker *c, const Node *body, const Bind *b)
 {
     if (!b->local || b->span.file < 0 || in_library(b->span) || *b->name == '_')
         return;
+    bool used = b->used || is_read(body, b->name, false);
     for (int i = 0; i < c->locals.n; i++) {
         Bind *known = &c->locals.at[i];
         if (known->span.file == b->span.file && known->span.start == b->span.start) {
-            known->used |= b->used;
+            known->used |= used;
             return;
         }
     }
     PUSH(c->arena, c->locals, *b);
+    c->locals.at[c->locals.n - 1].used = used;
 }
 
 static bool in_main(const Checker *c, Span s) { return s.file == c->file->span.file; }
 
+static void use_names(Checker *c, const Node *n)
+{
+    bool found;
+
+    if (n->kind == NODE_NAME)
+        global_value(c, n, &found);
+    for (int i = 0; i < n->n; i++)
+        if (n->child[i])
+            use_names(c, n->child[i]);
+}
+
+/* What stands in the sections, and in a definition that is used, is used: a condition may not have come that far, a layer
+ * may be repeated 0 times. */
+static void use_mentioned(Checker *c)
+{
+    bool *done = NEW_ARRAY(c->arena, bool, c->defs.n + 1);
+
+    for (int i = 0; i < c->file->n; i++)
+        if (c->file->child[i]->kind != NODE_DEFINE)
+            use_names(c, c->file->child[i]);
+    for (int i = 0; i < c->defs.n; i++) {
+        const Def *d = c->defs.at[i];
+        if (done[i] || !d->used || in_library(d->node->span))
+            continue;
+        done[i] = true;
+        use_names(c, d->node);
+        i = -1; /* those before may be used now */
+    }
+}
+
 void warn_unused(Checker *c)
 {
+    use_mentioned(c);
     for (int i = 0; i < c->locals.n; i++)
         if (!c->locals.at[i].used)
             warning_at(c->locals.at[i].span, "nobody uses '%s'", c->locals.at[i].name);
