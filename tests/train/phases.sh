@@ -136,6 +136,34 @@ status=$?
 [ $status -eq 130 ] && check "it goes on" ./both resume stopped --threads=1 # else it was over before it could be stopped
 check "the same weights after a stop in phase 2" bash -c "for r in straight stopped; do ./both export --run=\$r \$r.st; done; cmp straight.st stopped.st"
 
+# What an optimizer remembers starts anew in each phase: three phases give the weights of three trainings, each begun with
+# the weights of the one before. The samples are all alike, because each epoch has its own order.
+phased() { # phased FILE SETTINGS
+    cat >"$1.nn" <<END
+data alike = table(a = [0.5, 0.5, 0.5, 0.5], label = [2, 2, 2, 2]) { x = [a, 1] }
+model Net of x[2] = x -> dense(3) -> tanh -> dense(1)
+train Net on alike {
+    loss  = mse
+    batch = 2
+$2
+}
+END
+    "$nnc" "$1.nn" -o "$1" && ./"$1" --run="$1" --threads=1 && ./"$1" export --weights=runs/"$1"/last.safetensors "$1.safetensors"
+}
+part=('optimizer = adam(lr = 0.01)
+        epochs = 3' 'optimizer = sgd(lr = 0.01, momentum = 0.9)
+        epochs = 4' 'optimizer = adam(lr = 0.02)
+        epochs = 5')
+check "three phases" phased three "    a { ${part[0]} }
+    b { ${part[1]} }
+    c { ${part[2]} }"
+check "the first alone" phased alone "        ${part[0]}"
+check "then the second" phased second "        init = load(\"alone.safetensors\")
+        ${part[1]}"
+check "then the third" phased third "        init = load(\"second.safetensors\")
+        ${part[2]}"
+check "an optimizer starts anew" cmp three.safetensors third.safetensors
+
 cat >shapes.nn <<'END'
 data pictures = shapes(60, size = 16, noise = 0.1) { test = 20% }
 model Seg of image: 1x16x16 = image -> conv(8, 3, pad = same) -> relu -> conv(4, 3, pad = same)
