@@ -71,8 +71,11 @@ bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
 
 bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes)
 {
-    Val v = eval(c, f, n);
+    bool defaults = c->applies_default;
 
+    c->applies_default = false; /* it is not a loss, nor a term of one */
+    Val v = eval(c, f, n);
+    c->applies_default = defaults;
     if (v.kind == VAL_ERROR)
         return false;
     if (v.kind != VAL_BOOL && v.kind != VAL_NUMBER) {

@@ -1,7 +1,8 @@
 #!/bin/bash
 # examples.sh -- the examples that need no data from elsewhere are compiled and trained, and must reach what they say.
 #
-# A row: the example, what trainer prints, the least (or, after <, the most) it must be.
+# A row: the example, what trainer prints, the least (or, after <, the most) it must be, options of the trainer, and
+# before it, those of nnc.
 set -u
 cd "$(dirname "$0")/../.."
 nnc=$PWD/build/nnc
@@ -16,7 +17,8 @@ row() { # row EXAMPLE WHAT BOUND [TRAINER OPTIONS]
     shift 3
     local name
     name=$(basename "$model")
-    if ! "$nnc" "$root/$model.nn" -o "$name" >"$name.log" 2>&1; then
+    # shellcheck disable=SC2086 # options are words
+    if ! "$nnc" ${options:-} "$root/$model.nn" -o "$name" >"$name.log" 2>&1; then
         echo "$model: does not compile"
         cat "$name.log"
         failed=$((failed + 1))
@@ -44,6 +46,10 @@ row playground/spiral 'test accuracy' 0.97
 row playground/circle 'test accuracy' 0.97
 row playground/gauss 'test accuracy' 0.97
 row playground/xor 'test accuracy' 0.95
+options="-D problem=xor -D x1_x2=true -D use_x1=false -D use_x2=false -D hidden=[2] -D activation=relu -D regularization=L1" \
+    row playground/playground 'test accuracy' 0.99
+options="-D problem=spiral -D sin_x1=true -D sin_x2=true -D hidden=8x8x8 -D lambda=2e-4 -D epochs=2000" \
+    row playground/playground 'test loss' '<0.01' --restarts=5
 row custom/custom 'test accuracy' 0.93
 if [ -r /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
     row fashion/fashion 'test accuracy' 0.8 --epochs=1
