@@ -3,6 +3,7 @@
 # killed and resumed; a folder of pictures trains, and predict reads them.
 cd "$(dirname "$0")/../.." || exit 2
 nnc=$(realpath "${NNC:-build/nnc}")
+squeezenet=$(realpath examples/imagenet/squeezenet.nn)
 images=$(realpath tests/unit/images.h)
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
@@ -94,6 +95,13 @@ check "train photos" ./photos_net --run=photos
 check "predict" [ "$(wc -l <csv)" = 10 ]
 check "each file is named" grep -q '^photos/light/6.jpg,\(dark\|light\),0\.' csv
 check "so are those of a folder" grep -q '^photos/dark/4.png,' csv
+
+# A net of examples/imagenet, as it is but for the size, learns from a folder and names what it sees.
+check "nnc squeezenet" "$nnc" "$squeezenet" -D size=64 -D classes=2 -D batch=16 -o squeezenet
+check "train squeezenet" ./squeezenet --data imagenet=photos --run=squeezenet --epochs=1
+./squeezenet predict --weights=runs/squeezenet/last.safetensors photos/light/6.jpg >csv 2>said
+check "squeezenet says what it sees" grep -qE '^photos/light/6.jpg,(dark|light),0\.' csv
+
 echo broken >photos/dark/3.png
 check "a picture that is broken" grep -q 'photos/dark/3.png is neither' <(./photos_net --run=broken 2>&1)
 echo "augment: $passed passed, $failed failed"
