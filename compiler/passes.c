@@ -29,7 +29,11 @@ static void run_loops(Job *j)
     }
 }
 
-static void run_plan(Job *j) { j->plan = plan_make(j->arena, j->program, j->loops, &j->functions); }
+static void run_plan(Job *j)
+{
+    j->plan = plan_make(j->arena, j->program, j->loops, &j->functions);
+    functions_share(&j->functions);
+}
 
 /* clang-format off */
 const Pass passes[] = {

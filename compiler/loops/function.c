@@ -155,7 +155,9 @@ void function_print(Text *t, const Function *f, const char *prefix)
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
                  const char *first, const char *end)
 {
-    text_print(t, "%s%s(", prefix, k->function->name);
+    const Function *f = k->function;
+
+    text_print(t, "%s%s(", prefix, f->shared ? f->shared->name : f->name);
     for (int i = 0; i < k->nargs; i++) {
         const Storage *s = k->arg[i];
         text_print(t, "%s", i ? ", " : "");
@@ -174,5 +176,7 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
         text_print(t, "%s%s, %s", comma, first, end);
     else if (k->takes_block)
         text_print(t, "%sblock", comma);
+    for (int i = 0; i < f->nsizes; i++)
+        text_print(t, ", %lld", (long long)f->size[i]);
     text_print(t, ")");
 }

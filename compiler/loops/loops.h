@@ -14,6 +14,7 @@
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
  *     function.c  kernels as functions, equal ones shared
+ *     share.c     one function for those that differ in numbers
  *     same.c      equal equations found before they are printed
  *     move.c    packing, unpacking, clearing halos, copying
  *     phase.c   what must wait for what, which kernels run block by block, lives of storages
@@ -112,6 +113,9 @@ typedef struct Function {
     const char *body; /* what makes it equal to another: the text without comment and name */
     uint32_t hash;    /* of body */
     int uses;
+    struct Function *shared; /* the one called instead, with these numbers (share.c), or NULL */
+    int nsizes;
+    int64_t *size;
 } Function;
 
 typedef struct Kernel {
@@ -185,6 +189,8 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
 void loops_prelude(Text *t);
 /* The definition with its prefix: "NN_KERNEL void lenet5_conv1_y(...)"; NN_KERNEL, of the prelude, is a static one. */
 void function_print(Text *t, const Function *f, const char *prefix);
+/* When all graphs have their kernels: functions of one form become one with parameters. */
+void functions_share(Functions *f);
 /* --emit=loops. */
 void loops_print(Text *t, const Loops *l);
 /* The storage of a tensor of the graph, or NULL when nobody reads or wants it. */
