@@ -7,6 +7,7 @@
  *     names.c    identifiers, C strings and comments that hold whatever the .nn file says
  *     header.c   model.h
  *     model.c    model.c, top to bottom; one function a graph
+ *     list.c     graphs of many kernels: a table instead of calls
  *     entry.c    the public functions
  *     file.c     save and load of a safetensors image
  *     trainer.c  main.c: the tables of runtime/nn.h

@@ -129,9 +129,10 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
 
     print_section(t, "graphs");
     print_helpers(t, p, plan);
+    const Lists *lists = print_lists(t, p, plan);
     for (GraphKind i = 0; i < GRAPHS; i++)
         if (plan->work[i].loops)
-            print_run(t, p, plan, i);
+            print_run(t, p, plan, i, lists);
 
     print_section(t, "entry points");
     if (!file_empty(p))

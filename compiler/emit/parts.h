@@ -45,8 +45,17 @@ void print_file_functions(Text *t, const Program *p, const Plan *plan);
 /* Kernels are static and need not carry the model's name: what begins with that is the entry points. */
 #define KERNEL_PREFIX "kernel_"
 
+/* --- list.c: graphs as tables, where one of them has many kernels --- */
+typedef struct Lists Lists;
+/* What all lists need, printed before the graphs; NULL where the graphs are lists of calls. */
+const Lists *print_lists(Text *t, const Program *p, const Plan *plan);
+/* NAME_places and NAME_calls. From phase `update` on (-1: never) nothing is done where the loss is not finite. */
+void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
+                const Storage *loss, int update);
+
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
-void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind);
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, const Lists *lists);
+int kept_number(const Program *p, const char *name); /* position in Program.kept */
 bool run_in_parallel(const Plan *plan);
 /* A pointer to element i (row-major) of a result of a graph that works in the context. */
 void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i);

@@ -110,7 +110,7 @@ static const char *element_type(const Storage *s)
     return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
 }
 
-static int kept_number(const Program *p, const char *name)
+int kept_number(const Program *p, const char *name)
 {
     for (int i = 0; i < p->kept.n; i++)
         if (strcmp(p->kept.at[i].name, name) == 0)
@@ -455,10 +455,32 @@ static void print_locals(Text *t, const Runner *r)
         text_print(t, "    (void)n;\n");
 }
 
-/* More kernels than this: their list is not optimised. That took as long as the kernels and gains nothing. */
-enum { LONG_LIST = 200 };
+/* What the function of a list does: it says where everything is and has the list carried out. */
+static void print_listed(Text *t, const Runner *r, const char *name)
+{
+    const Program *p = r->program;
+    bool samples = of_samples(r->kind), batch = is_step(r->kind) || r->kind == GRAPH_EVAL;
+    const char *n = batch || (samples && r->kind != GRAPH_SINGLE) ? "n" : samples ? "1" : "0";
+    int outputs = p->outputs.n;
+    const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &outputs) : p->outputs.at;
 
-void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
+    if (samples)
+        text_print(t, "    const double scalars[%d] = {(double)%s, (double)%s, 1};\n", SCALAR_COUNT, n, n);
+    text_print(t, "    const void *const given[] = {");
+    for (int i = 0; i < p->fields.n && (samples || batch); i++)
+        text_print(t, samples && p->fields.at[i].label ? "NULL, " : "%s%s, ", batch ? "batch->" : "", field_names(p)[i]);
+    for (int i = 0; i < outputs && samples; i++)
+        text_print(t, "%s, ", output_names(p, outputs, o)[i]);
+    text_print(t, "NULL};\n    %s_list list = {%s_calls, %s_places, given, {context, ", r->prefix, name, name);
+    if (samples)
+        text_print(t, "work, (const unsigned char *)scalars, work}, ");
+    else
+        text_print(t, "context + %lld, context, context}, ", (long long)r->plan->work_offset);
+    text_print(t, "%s, (%s + %d) / %d, 0, %s};\n\n    %s_carry_out(&list);\n", n, n, LANES - 1, LANES,
+               r->parallel ? "thread, threads" : "0, 1", r->prefix);
+}
+
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, const Lists *lists)
 {
     Runner r = {.program = p, .plan = plan, .loops = plan->work[kind].loops, .work = &plan->work[kind], .kind = kind};
 
@@ -469,13 +491,19 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind)
     if (is_step(kind))
         r.loss = loops_storage(r.loops, "loss");
 
-    bool is_long = r.loops->kernels.n > LONG_LIST;
-    text_print(t, "/* %s: %d kernels in %d phases. */\n%s void %s_%s(", kind_name(p, kind), r.loops->kernels.n, r.loops->phases.n,
-               is_long ? "NN_LIST" : "static", r.prefix, r.parallel ? arena_print(t->arena, "%s_thread", kind_name(p, kind)) : arena_print(t->arena, "run_%s", kind_name(p, kind)));
+    const char *name = arena_print(t->arena, "%s_%s", r.prefix, kind_name(p, kind));
+    if (lists)
+        print_list(t, lists, p, plan, kind, name, r.loss, r.loss ? first_update(&r) : -1);
+    text_print(t, "/* %s: %d kernels in %d phases. */\nstatic void %s_%s(", kind_name(p, kind), r.loops->kernels.n, r.loops->phases.n, r.prefix,
+               r.parallel ? arena_print(t->arena, "%s_thread", kind_name(p, kind)) : arena_print(t->arena, "run_%s", kind_name(p, kind)));
     print_arguments(t, &r, true);
     text_print(t, r.parallel ? ", int thread, int threads)\n{\n" : ")\n{\n");
-    print_locals(t, &r);
-    print_phases(t, &r);
+    if (lists) {
+        print_listed(t, &r, name);
+    } else {
+        print_locals(t, &r);
+        print_phases(t, &r);
+    }
     text_print(t, "}\n\n");
     if (!r.parallel)
         return;

@@ -8,8 +8,9 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-/* A program with fewer functions keeps them apart. */
-enum { FEW_FUNCTIONS = 128, MOST_SIZES = 24 };
+/* A program with fewer functions keeps them apart. So do few functions that would leave the compiler no constants for the
+ * addresses inside a tile: without, it runs out of registers. */
+enum { FEW_FUNCTIONS = 128, FEW_TILES = 3, MOST_SIZES = 24 };
 
 typedef enum { TOKEN_TEXT, TOKEN_NAME, TOKEN_NUMBER } TokenKind;
 
@@ -18,6 +19,7 @@ typedef struct Token {
     const char *s;
     int n;
     const char *type; /* of a number: "", or what it is converted to, "(float)" or "(double)" */
+    bool step;        /* a number that the step of an unrolled loop is multiplied with */
 } Token;
 
 typedef LIST(Token) Tokens;
@@ -64,7 +66,7 @@ static bool number_type(Token *t)
 
 static Token next_token(const char *s)
 {
-    Token t = {TOKEN_TEXT, s, 1, NULL};
+    Token t = {TOKEN_TEXT, s, 1, NULL, false};
 
     if (isdigit((unsigned char)*s)) {
         t.n = number_length(s);
@@ -104,9 +106,10 @@ static int name_number(Arena *a, Tokens *met, const Token *t)
 /* Numbers that must stay: between brackets that belong to a declaration, and in the head of a loop to be unrolled. */
 static void form_read(Arena *a, Form *f)
 {
-    Tokens declared = {0};
+    Tokens declared = {0}, steps = {0};
     Token before = {0}, last = {0}; /* without blanks, and the one before that */
     bool head = false, array = false, inside = false;
+    int number = 0; /* where the last number stands */
 
     for (const char *s = f->function->body; *s;) {
         Token t = next_token(s);
@@ -116,6 +119,8 @@ static void form_read(Arena *a, Form *f)
         if (t.kind == TOKEN_NAME && after_type && !is_type(&t)) {
             if (!is_declared(&declared, &t))
                 PUSH(a, declared, t);
+            if (head)
+                PUSH(a, steps, t);
             array = true;
         } else if (!blank && *t.s != '[' && *t.s != ']' && !inside) {
             array = false;
@@ -124,6 +129,10 @@ static void form_read(Arena *a, Form *f)
         head = token_is(&t, "NN_UNROLL") || (head && *t.s != ')');
         if (t.kind == TOKEN_NUMBER && (head || inside))
             t.kind = TOKEN_TEXT;
+        if (t.kind == TOKEN_NAME && token_is(&last, "*") && before.kind == TOKEN_NUMBER && is_declared(&steps, &t))
+            f->tokens.at[number].step = true;
+        if (t.kind == TOKEN_NUMBER)
+            number = f->tokens.n;
         PUSH(a, f->tokens, t);
         if (!blank) {
             before = last;
@@ -299,6 +308,40 @@ static bool same_form(const Form *x, const Form *y)
     return x->hash == y->hash && x->skeleton.n == y->skeleton.n && memcmp(x->skeleton.s, y->skeleton.s, x->skeleton.n) == 0;
 }
 
+static bool same_steps(const Form *x, const Form *y)
+{
+    for (int k = 0; k < x->tokens.n; k++) {
+        const Token *t = &x->tokens.at[k], *u = &y->tokens.at[k];
+        if (t->step && (t->n != u->n || strncmp(t->s, u->s, (size_t)t->n) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* Of those from number i on, the ones like it; their count. */
+static int find_alike(Form *forms, int n, int i, bool steps, Form **alike)
+{
+    int count = 0;
+
+    for (int k = i; k < n; k++)
+        if (!forms[k].done && same_form(&forms[i], &forms[k]) && (!steps || same_steps(&forms[i], &forms[k])))
+            alike[count++] = &forms[k];
+    return count;
+}
+
+static int count_tiles(Form *const *alike, int n)
+{
+    int tiles = 0;
+
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        while (k < i && !same_steps(alike[k], alike[i]))
+            k++;
+        tiles += k == i;
+    }
+    return tiles;
+}
+
 /* In the list the shared one stands where the first of its form stood. */
 static void keep_shared(Functions *all)
 {
@@ -326,10 +369,11 @@ void functions_share(Functions *all)
     for (int i = 0; i < n; i++)
         form_read(a, &forms[i]);
     for (int i = 0; i < n; i++) {
-        int count = 0;
-        for (int k = i; k < n && !forms[i].done; k++)
-            if (!forms[k].done && same_form(&forms[i], &forms[k]))
-                alike[count++] = &forms[k];
+        if (forms[i].done)
+            continue;
+        int count = find_alike(forms, n, i, false, alike);
+        if (count_tiles(alike, count) <= FEW_TILES)
+            count = find_alike(forms, n, i, true, alike);
         for (int k = 0; k < count; k++)
             alike[k]->done = true;
         if (count > 1)
