@@ -3,6 +3,7 @@
 
 #include "nn_random.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,6 +163,22 @@ void nn_fields_free(const nn_program *p, void **fields)
     for (int i = 0; i < p->nfields && fields != NULL; i++)
         free(fields[i]);
     free(fields);
+}
+
+bool nn_fields_not_finite(const nn_program *p, void *const *fields, int n, char *to, size_t room)
+{
+    for (int i = 0; i < p->nfields && n > 0; i++) {
+        int64_t size = nn_shape_size(p->fields[i].rank, p->fields[i].shape);
+        const float *x = fields[i];
+
+        for (int64_t k = 0; k < n * size && p->fields[i].classes == 0; k++)
+            if (!isfinite(x[k])) {
+                snprintf(to, room, "%s of the data holds %s (%s:%d)", p->fields[i].name, isnan(x[k]) ? "nan" : "inf", p->source,
+                         p->fields[i].line);
+                return true;
+            }
+    }
+    return false;
 }
 
 static bool make_fields(const nn_program *p, Samples *s, Fault *f)

@@ -45,6 +45,8 @@ void nn_samples_put(const nn_program *p, Samples *samples, const int64_t *which,
 /* Room for a batch of each field that is there; nn_fields_free frees it. */
 void **nn_fields_new(const nn_program *p, const Samples *samples, Fault *f);
 void nn_fields_free(const nn_program *p, void **fields);
+/* Whether one of n samples holds inf or nan; says which field, and where it is asked for. */
+bool nn_fields_not_finite(const nn_program *p, void *const *fields, int n, char *to, size_t room);
 
 /* The field of the label that names classes, or -1: its class names come from the data. */
 int nn_samples_label(const nn_program *p, const Samples *samples);

@@ -48,28 +48,6 @@ static void catch_signals(void)
 
 /* --- one update --- */
 
-/* The first field of the batch that holds something not finite, as text; "" if there is none. */
-static const char *bad_field(const Training *r, int n, char to[200])
-{
-    const nn_program *p = r->t->p;
-
-    to[0] = '\0';
-    for (int i = 0; i < p->nfields && n > 0; i++) {
-        int64_t size = nn_shape_size(p->fields[i].rank, p->fields[i].shape);
-        const float *x = r->fields[i];
-
-        if (p->fields[i].classes > 0)
-            continue;
-        for (int64_t k = 0; k < n * size; k++)
-            if (!isfinite(x[k])) {
-                snprintf(to, 200, "%s of the data holds %s (%s:%d)", p->fields[i].name,
-                         isnan(x[k]) ? "nan" : "inf", p->source, p->fields[i].line);
-                return to;
-            }
-    }
-    return to;
-}
-
 static bool fail_not_finite(const Training *r, int n, Fault *f)
 {
     const nn_program *p = r->t->p;
@@ -78,7 +56,7 @@ static bool fail_not_finite(const Training *r, int n, Fault *f)
 
     if (bad != NULL)
         snprintf(where, sizeof where, "%s holds inf or nan (%s:%d)", bad->name, p->source, bad->line);
-    else if (bad_field(r, n, field)[0] != '\0')
+    else if (nn_fields_not_finite(p, r->fields, n, field, sizeof field))
         snprintf(where, sizeof where, "%s", field);
     else
         snprintf(where, sizeof where, "weights and data are finite, so the forward or backward pass overflowed");

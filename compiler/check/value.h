@@ -444,6 +444,25 @@ void train_needs(const Node *train, const char *key, const char *example); /* th
 void export_train(Checker *c, Frame *f, const Node *train, SettingList *out);
 void check_monitors(Checker *c, const SettingList *train); /* once the metrics are known */
 
+/* --- model.c --- */
+/* What a run of the model gives. */
+typedef struct Results {
+    bool ok;
+    int n;
+    Val value[MAX_BOX];
+    const char *name[MAX_BOX];
+} Results;
+Graph *open_graph(Checker *c, const char *name, bool training);
+Results run_model(Checker *c, Def *model);
+
+/* --- loss.c --- */
+/* The scope of loss and metrics: outputs by their names; fields are found through the data. */
+Frame *train_scope(Checker *c, const Results *r);
+/* A value of the train section, which `space` is searched for first. */
+Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const char *name);
+/* Loss and metrics in step, eval and report; gives the loss to differentiate, or NULL, and their scope. */
+Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scope);
+
 /* --- program.c, update.c --- */
 void build_program(Checker *c);
 /* Gradients, penalties, clipping, schedule and optimizer: everything after the loss. */
