@@ -69,7 +69,10 @@ int csv_columns(Checker *c, const Node *call, const char ***names)
         help("the trainer needs it; its columns cannot be checked now");
         return -1;
     }
+    errno = 0;
     char *s = fgets(line, sizeof line, f);
+    if (!s && errno) /* a directory */
+        warning_at(path->span, "cannot read \"%s\": %s", path->text, strerror(errno));
     fclose(f);
     if (!s || !strchr(s, '\n'))
         return -1;

@@ -20,8 +20,12 @@ Frame *train_scope(Checker *c, const Results *r)
 Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const char *name)
 {
     if (c->label.kind == VAL_ERROR && n->kind == NODE_NAME) {
-        error_at(n->span, "%s wants a field 'label', which the data does not have", n->text);
-        help("name it in the data section: label = COLUMN");
+        bool found; /* and wrong, which has been said */
+        data_field(c, "label", NOWHERE, &found);
+        if (!found) {
+            error_at(n->span, "%s wants a field 'label', which the data does not have", n->text);
+            help("name it in the data section: label = COLUMN");
+        }
         return val_error();
     }
     c->space = space;

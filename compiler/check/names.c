@@ -6,6 +6,8 @@ static const char *const words[] = {"batch",    "training",        "predicting",
                                     "pair",      "triple",         "size",        "rank",       "length",          "in_steps",    "random",
                                     "label",     "output",         "best",        "valid",      "test",            "train"};
 
+const char *word_at(int i) { return i < (int)(sizeof words / sizeof *words) ? words[i] : NULL; }
+
 static bool is_output(const Checker *c, const char *name)
 {
     for (int i = 0; i < c->defs.n; i++) {

@@ -343,6 +343,8 @@ void suggest(Checker *c, Frame *f, const char *wrong)
             PUSH(c->arena, names, c->defs.at[i]->name);
     for (int i = 0; op_at(i); i++)
         PUSH(c->arena, names, op_at(i)->name);
+    for (int i = 0; word_at(i); i++)
+        PUSH(c->arena, names, word_at(i));
     for (int i = 0; c->data && i < c->ncolumns; i++)
         PUSH(c->arena, names, c->columns[i]);
     for (int i = 0; c->data && i < c->raws.n; i++)

@@ -71,9 +71,16 @@ static const Node *find_data(Checker *c, const Node *train)
         if (n->kind != NODE_DATA)
             continue;
         only = n;
+        for (int k = 0; k < names.n; k++)
+            if (strcmp(names.at[k], n->text) == 0)
+                error_at(n->name, "the data '%s' is defined twice", n->text);
         PUSH(c->arena, names, n->text);
         if (named && strcmp(n->text, named->text) == 0)
             found = n;
+    }
+    if (!named && train && names.n > 1) {
+        error_at(train->name, "the file has several data sections: which one is to be trained on?");
+        help("train %s on %s", train->text, names.at[0]);
     }
     if (!named)
         return names.n == 1 ? only : NULL;

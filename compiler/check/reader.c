@@ -3,29 +3,30 @@
 
 enum { MOST_SETTINGS = 4 };
 
-/* As the trainer's table has them: settings in the order of positional ones, and how many must be given. */
+/* As the trainer's table has them: settings in the order of positional ones, how many of them are texts, and how many
+ * must be given. */
 static const struct {
     const char *name;
     const char *settings[MOST_SETTINGS];
-    int needed;
+    int texts, needed;
 } readers[] = {
-    {"mnist", {"folder"}, 1},
-    {"fashion_mnist", {"folder"}, 0},
-    {"cifar10", {"folder"}, 1},
-    {"cifar100", {"folder"}, 1},
-    {"folder", {"path", "size", "channels"}, 1},
-    {"idx", {"images", "labels", "test_images", "test_labels"}, 2},
-    {"npy", {"x", "y", "test_x", "test_y"}, 2},
-    {"csv", {"path", "separator"}, 1},
-    {"table", {NULL}, 0},
-    {"points.spiral", {"n", "noise", "seed"}, 0},
-    {"points.circle", {"n", "noise", "seed"}, 0},
-    {"points.xor", {"n", "noise", "seed"}, 0},
-    {"points.gauss", {"n", "noise", "seed"}, 0},
-    {"points.moons", {"n", "noise", "seed"}, 0},
-    {"shapes", {"n", "size", "noise", "seed"}, 0},
-    {"pairs", {"reader", "seed"}, 1},
-    {"triplets", {"reader", "seed"}, 1},
+    {"mnist", {"folder"}, 1, 1},
+    {"fashion_mnist", {"folder"}, 1, 0},
+    {"cifar10", {"folder"}, 1, 1},
+    {"cifar100", {"folder"}, 1, 1},
+    {"folder", {"path", "size", "channels"}, 1, 1},
+    {"idx", {"images", "labels", "test_images", "test_labels"}, 4, 2},
+    {"npy", {"x", "y", "test_x", "test_y"}, 4, 2},
+    {"csv", {"path", "separator"}, 2, 1},
+    {"table", {NULL}, 0, 0},
+    {"points.spiral", {"n", "noise", "seed"}, 0, 0},
+    {"points.circle", {"n", "noise", "seed"}, 0, 0},
+    {"points.xor", {"n", "noise", "seed"}, 0, 0},
+    {"points.gauss", {"n", "noise", "seed"}, 0, 0},
+    {"points.moons", {"n", "noise", "seed"}, 0, 0},
+    {"shapes", {"n", "size", "noise", "seed"}, 0, 0},
+    {"pairs", {"reader", "seed"}, 0, 1},
+    {"triplets", {"reader", "seed"}, 0, 1},
 };
 enum { READERS = sizeof readers / sizeof *readers };
 
@@ -91,7 +92,15 @@ static int count_settings(int reader)
     return n;
 }
 
-static bool check_setting(Checker *c, int reader, const Node *a, int *place, const Node **given)
+static bool check_text(Checker *c, Frame *f, int reader, int at, const Node *value)
+{
+    if (at >= readers[reader].texts || setting_value(c, f, value).kind == VALUE_TEXT)
+        return true;
+    error_at(value->span, "%s: '%s' is a text in quotes", readers[reader].name, readers[reader].settings[at]);
+    return false;
+}
+
+static bool check_setting(Checker *c, Frame *f, int reader, const Node *a, int *place, const Node **given)
 {
     const char *const *settings = readers[reader].settings;
     int known = count_settings(reader), at = 0;
@@ -102,7 +111,7 @@ static bool check_setting(Checker *c, int reader, const Node *a, int *place, con
         at++;
     if (at < known && !given[at]) {
         given[at] = a;
-        return true;
+        return check_text(c, f, reader, at, a->kind == NODE_ARG ? a->child[0] : a);
     }
     if (at < known)
         error_at(a->span, "%s: '%s' is given twice", readers[reader].name, settings[at]);
@@ -115,13 +124,13 @@ static bool check_setting(Checker *c, int reader, const Node *a, int *place, con
     return false;
 }
 
-static bool check_settings_of(Checker *c, int reader, const Node *source)
+static bool check_settings_of(Checker *c, Frame *f, int reader, const Node *source)
 {
     const Node *given[MOST_SETTINGS] = {NULL};
     bool good = true;
 
     for (int i = 1, place = 0; source->kind == NODE_CALL && i < source->n; i++)
-        good &= check_setting(c, reader, source->child[i], &place, given);
+        good &= check_setting(c, f, reader, source->child[i], &place, given);
     for (int i = 0; good && i < readers[reader].needed; i++)
         if (!given[i]) {
             error_at(source->span, "%s needs the setting '%s'", readers[reader].name, readers[reader].settings[i]);
@@ -156,11 +165,11 @@ bool reader_check(Checker *c, Frame *f, const Node *source)
         return check_table(c, f, source);
     if (is_pairs(text.s)) {
         if (source->kind == NODE_CALL && source->n > 1 && source->child[1]->kind != NODE_ARG)
-            return check_settings_of(c, k, source) && reader_check(c, f, source->child[1]);
+            return check_settings_of(c, f, k, source) && reader_check(c, f, source->child[1]);
         error_at(source->span, "%s wants a reader: %s(mnist(\"folder\"))", text.s, text.s);
         return false;
     }
-    return check_settings_of(c, k, source);
+    return check_settings_of(c, f, k, source);
 }
 
 void data_check(Checker *c, Frame *f, const Node *data)

@@ -10,6 +10,8 @@
  * args.c      settings of a call are bound      draw.c     params, states and their first values
  * names.c     names, where nothing is known     columns.c  what a CSV file has
  * data.c      fields and their transforms       setting.c  data and train sections for the trainer
+ * reader.c    which readers there are           train.c    the settings of a training
+ * model.c     the model, run for one graph      loss.c     loss and metrics
  * program.c   model and train to the graphs     update.c   penalties, clipping, optimizer, schedule */
 #ifndef NNC_VALUE_H
 #define NNC_VALUE_H
@@ -283,6 +285,7 @@ Val global_value(Checker *c, const Node *name, bool *found);
 /* --- names.c --- */
 /* Are the names in n, and the settings of their calls, known? For what cannot be evaluated. */
 void check_names(Checker *c, const Node *n);
+const char *word_at(int i); /* a name that is always known; NULL after the last */
 
 /* --- eval.c --- */
 Val eval(Checker *c, Frame *f, const Node *n);

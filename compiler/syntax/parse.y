@@ -364,6 +364,8 @@ static void advise(const Parser *p, const yyParser *y, Token t)
         help("a duration has epochs, steps, samples, seconds, minutes or hours after its number; a product is written a * b");
     else if ((t.kind == T_PLUS || t.kind == T_MINUS) && fits(y, T_ARROW))
         help("a pipeline within a sum stands in parentheses: (x -> f) + y; so does [f, g] -> add");
+    else if (t.kind == T_COLON && fits(y, T_ASSIGN) && fits(y, T_LC))
+        help("a setting is written name = value");
     else if (t.kind == T_IDIV && fits(y, T_MODEL))
         help("a comment begins with #");
     else if (t.kind == T_ID && fits(y, T_STAR) && same_line(p->before, t))
