@@ -122,9 +122,29 @@ static bool reader_columns(Checker *c, Frame *f, const Node *source)
     return true;
 }
 
+/* Each once, and each with one value. */
+static void check_settings_of(const Node *data)
+{
+    const Node *settings = data && data->n > 1 ? data->child[1] : NULL;
+
+    for (int i = 0; settings && i < settings->n; i++) {
+        const Node *s = settings->child[i];
+        if (s->kind == NODE_GROUP)
+            error_at(s->name, "a data section has settings, not groups of them");
+        else if (s->n > 1)
+            error_at(s->child[1]->span, "'%s' has one value; several numbers make a list: %s = [a, b]", s->text, s->text);
+        for (int k = 0; k < i; k++)
+            if (strcmp(settings->child[k]->text, s->text) == 0) {
+                error_at(s->name, "'%s' is set twice", s->text);
+                note_at(settings->child[k]->name, "first here");
+            }
+    }
+}
+
 bool data_open(Checker *c, Frame *f, const Node *data)
 {
     c->data = data;
+    check_settings_of(data);
     c->source = data ? data_source(c, f, data) : NULL;
     if (!data) {
         raw_new(c, "label", -1, NULL, -1, NOWHERE);

@@ -111,6 +111,12 @@ Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scop
     for (int i = 0; metrics && i < metrics->n; i++) {
         Text t = {.arena = c->arena};
         tree_source(&t, metrics->child[i]);
+        for (int k = 0; k < i; k++) {
+            Text other = {.arena = c->arena};
+            tree_source(&other, metrics->child[k]);
+            if (strcmp(other.s, t.s) == 0)
+                error_at(metrics->child[i]->span, "'%s' is listed twice", t.s);
+        }
         c->metric = t.s;
         c->nsums = 0;
         v = train_value(c, f, metrics->child[i], "metrics", "metric");

@@ -50,6 +50,23 @@ static void unknown_key(Checker *c, const Node *n)
         help("its settings are %s", names_text(c->arena, KEYS, names));
 }
 
+/* loss = mse, mae: which of them? */
+static void check_single(const Node *n)
+{
+    static const char *const lists[] = {"metrics", "penalty", "predict", "freeze", "stop"};
+
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (strcmp(lists[i], n->text) == 0)
+            return;
+    if (n->n < 2)
+        return;
+    error_at(n->child[1]->span, "'%s' has one value", n->text);
+    if (strcmp(n->text, "loss") == 0)
+        help("several losses are added: loss = mse + 0.1 * mae");
+    else if (strcmp(n->text, "schedule") == 0)
+        help("parts of a schedule follow one another: schedule = warmup(5 epochs) -> cosine");
+}
+
 void check_train(Checker *c, const Node *settings)
 {
     const Node *epochs = NULL, *steps = NULL;
@@ -61,6 +78,8 @@ void check_train(Checker *c, const Node *settings)
             check_train(c, n->child[0]);
         else if (!plain || key_find(n->text) == KEYS)
             unknown_key(c, n);
+        else
+            check_single(n);
         for (int j = 0; j < i; j++)
             if (plain && strcmp(settings->child[j]->text, n->text) == 0) {
                 error_at(n->name, "'%s' is set twice", n->text);

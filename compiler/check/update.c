@@ -263,20 +263,25 @@ static Tensor *learning_rate(Update *u)
 /* --- the optimizer --- */
 
 /* The rate in the file, which --lr replaces: the setting lr, given or by default. */
-static void export_rate(Update *u, Frame *body)
+static bool export_rate(Update *u, Frame *body)
 {
     Checker *c = u->c;
     Bind *b = frame_find(body, "lr");
     Setting s = {.name = "lr", .where = train_setting(u->train, "optimizer")->span};
 
-    if (!b || b->val.kind != VAL_NUMBER)
-        return;
+    if (!b)
+        return true;
+    if (b->val.kind != VAL_NUMBER || !(b->val.number >= 0)) {
+        error_at(in_library(b->span) ? s.where : b->span, "a learning rate is a number, 0 or more, not %s", val_kind(c, b->val));
+        return false;
+    }
     s.value = (Value){.kind = VALUE_NUMBER, .number = b->val.number};
     s.text = number_text(c->arena, b->val.number);
     for (int i = 0; i < u->settings->n; i++)
         if (strcmp(u->settings->at[i].name, "lr") == 0)
-            return;
+            return true;
     PUSH(c->arena, *u->settings, s);
+    return true;
 }
 
 /* With accumulated gradients only the last part of a step changes anything. */
@@ -325,7 +330,8 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
     f->call = at;
     if (!bind_settings(c, u->scope, f, def, l->nargs, l->args, at))
         return false;
-    export_rate(u, f);
+    if (!export_rate(u, f))
+        return false;
     if (frame_find(f, "lr"))
         frame_bind(c, f, "lr", val_expr(expr_scalar(c->arena, lr)), at->span);
     elem_imply(c, &el, w->rank, w->size);

@@ -200,7 +200,8 @@ bool want_size(Checker *c, Frame *f, const Node *n, Val v, int64_t *size)
         return false;
     if (x != floor(x)) {
         error_in(c, f, n->span, "expected a whole number, found %s", number_text(c->arena, x));
-        help("'//' divides and rounds down");
+        if (n->kind != NODE_NUMBER)
+            help("'//' divides and rounds down");
         return false;
     }
     if (x < 1 || x > MOST_SIZE) {
