@@ -165,6 +165,16 @@ static Value condition(Checker *c, Frame *f, const Node *n)
     return v;
 }
 
+static Value time_limit(Checker *c, Frame *f, const Node *n)
+{
+    Value v = setting_value(c, f, n);
+
+    if (v.kind == VALUE_DURATION && strcmp(v.text, "seconds") == 0)
+        return v;
+    error_at(n->span, "expected patience(5 epochs), a condition such as errors == 0, or a time such as 30 minutes");
+    return (Value){.kind = VALUE_DURATION, .text = "seconds", .where = n->span};
+}
+
 static Value stop(Checker *c, Frame *f, int n, Node *const *nodes)
 {
     Value list = {.kind = VALUE_LIST, .n = n, .where = nodes[0]->span};
@@ -180,8 +190,8 @@ static Value stop(Checker *c, Frame *f, int n, Node *const *nodes)
             *v = patience(c, f, s);
         else if (s->kind == NODE_BINARY && strchr("=!<>", s->text[0]))
             *v = condition(c, f, s);
-        else if ((*v = setting_value(c, f, s)).kind != VALUE_DURATION || strcmp(v->text, "seconds") != 0)
-            error_at(s->span, "expected patience(5 epochs), a condition such as errors == 0, or a time such as 30 minutes");
+        else
+            *v = time_limit(c, f, s);
     }
     return n == 1 ? list.parts[0] : list;
 }
