@@ -31,6 +31,7 @@ int nn_main(const nn_program *p, int argc, char **argv)
     Trainer t = {.p = p, .run = {.lock = -1, .log = -1}};
     Fault f = {0};
 
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow any more is a write that fails */
     if (nn_options_read(p, argc, argv, &t.options, &f))
         run_command(&t, &f);
     nn_trainer_end(&t);

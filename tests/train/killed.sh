@@ -63,6 +63,10 @@ done
 figures() { cut -d, -f1-3 "runs/$1/log.csv"; }
 check "log.csv" diff <(figures whole) <(figures killed)
 check "nothing is left behind" test "$(ls runs/killed | tr '\n' ' ')" = "best.safetensors config.json last.safetensors log.csv "
+# Where nothing can be written, it is said, and nothing half written stays.
+check "a file that may not grow" bash -c '(ulimit -f 20; ./net export big) 2>said; [ $? -eq 4 ] && grep -q "cannot write big: File too large" said && [ -z "$(ls big* 2>/dev/null)" ]'
+check "a full disk" bash -c 'printf "x1,x2\n1,2\n" | ./net predict >/dev/full 2>said; [ $? -eq 4 ] && grep -q "No space left" said'
+check "a run that cannot be made" bash -c 'mkdir other && cd other && echo >runs && ../net --epochs=1 2>../said; [ $? -eq 4 ] && grep -q "cannot make the directory runs" ../said'
 echo "killed $rounds times, $torn of them with a file half written"
 echo "killed: $passed passed, $failed failed"
 [ $failed -eq 0 ]
