@@ -10,6 +10,7 @@
 typedef struct Node {
     Kernel *k;
     LIST(int) before; /* kernels that must have run */
+    LIST(int) after;  /* those that wait for this one */
     bool local;       /* reads batched tensors at its own samples only */
     bool pulled;      /* clears what one kernel makes, so it runs just before that */
     bool late;        /* writes what is kept, or waits for one that does */
@@ -49,8 +50,10 @@ static bool reads_old(const Build *b, const Kernel *k, const Storage *s)
 
 static void add_edge(Queue *o, int from, int to)
 {
-    if (from != to)
-        PUSH(o->b->arena, o->node[to].before, from);
+    if (from == to)
+        return;
+    PUSH(o->b->arena, o->node[to].before, from);
+    PUSH(o->b->arena, o->node[from].after, to);
 }
 
 static void find_edges(Queue *o)
@@ -147,6 +150,37 @@ static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
     return true;
 }
 
+/* Writes more than all that it reads. */
+static bool grows(const Kernel *k)
+{
+    int64_t read = 0, written = 0;
+
+    for (int a = 0; a < k->nargs; a++)
+        *(k->writes[a] ? &written : &read) += layout_bytes(&k->arg[a]->layout);
+    return written > read;
+}
+
+/* Makes much of little, and whoever waits for it also waits for what cannot run yet: memory is better spent later, when
+ * all is there. Of those that wait the first in order waits for nothing else, so something can always run. */
+static bool is_early(const Queue *o, int i)
+{
+    const Node *x = &o->node[i];
+
+    if (x->after.n == 0 || !grows(x->k))
+        return false;
+    for (int j = 0; j < x->after.n; j++) {
+        const Node *y = &o->node[x->after.at[j]];
+        bool all = true;
+        for (int k = 0; k < y->before.n && all; k++) {
+            int z = y->before.at[k];
+            all = o->node[z].phase >= 0 || is_ready(o, z, -1, true);
+        }
+        if (all)
+            return false;
+    }
+    return true;
+}
+
 static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
 {
     const Node *x = &o->node[i];
@@ -154,7 +188,7 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
     if (x->pulled || (x->late && o->early > 0))
         return false;
     switch (kind) {
-    case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local);
+    case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local) && !is_early(o, i);
     case PHASE_TASKS: return !x->k->blocked && is_ready(o, i, phase, false);
     default: return !x->k->blocked && x->k->threads == 1 && is_ready(o, i, phase, true);
     }

@@ -33,32 +33,31 @@ static int tile_sums(const Nest *n)
     return sums;
 }
 
-/* The sums of a tile are neighbours in the result: they are finished side by side. */
+/* Fewer sums over lanes than this are finished one by one. */
+enum { FEWEST_TOGETHER = 5 };
+
+/* The sums of a tile are finished sixteen side by side. */
 static bool ends_together(const Nest *n)
 {
     const Choice *c = n->c;
-    const Place *p = place_written(n->b, c);
-    int64_t step[MAX_TILES] = {0};
-    int sums = tile_sums(n);
 
-    if (!sums_lanes(c) || c->q->how != EQ_SUM || c->ntiles == 0 || sums < 5 || sums > LANES || p->layout.integer)
-        return false;
-    for (int a = 0; a < p->layout.rank; a++) {
-        Affine f;
-        if (!expr_affine(c->q->at[a], &f))
-            return false;
-        for (int d = 0; d < c->ntiles; d++)
-            step[d] += affine_coef(&f, c->tile_index[d]) * p->layout.stride[a];
-    }
-    return step[c->ntiles - 1] == 1 && (c->ntiles == 1 || step[0] == n->tile[1]);
+    return sums_lanes(c) && c->q->how == EQ_SUM && c->q->out->rank > 0 && tile_sums(n) >= FEWEST_TOGETHER;
 }
 
-/* The sum of the tile's element: of those that end together in a row of sixteen. */
+/* The number of the tile's element. */
+static const char *sum_number(const Nest *n)
+{
+    if (n->c->ntiles < 2)
+        return n->step_name[0];
+    return arena_print(n->b->arena, "%d * %s + %s", n->tile[1], n->step_name[0], n->step_name[1]);
+}
+
+/* The sum of the tile's element: those that end together are in one row. */
 static const char *sum_text(const Nest *n)
 {
-    if (n->c->ntiles < 2 || !ends_together(n))
+    if (!ends_together(n))
         return nest_steps(n, n->sum);
-    return arena_print(n->b->arena, "%s[%d * %s + %s]", n->sum, n->tile[1], n->step_name[0], n->step_name[1]);
+    return arena_print(n->b->arena, "%s[%s]", n->sum, sum_number(n));
 }
 
 static void declare(Nest *n, const char *name, const char *value)
@@ -72,7 +71,9 @@ static void declare(Nest *n, const char *name, const char *value)
     }
     for (int d = 0; d < n->c->ntiles && !ends_together(n); d++)
         text_print(&t, "[%d]", n->tile[d]);
-    line(&n->out, n->depth, ends_together(n) ? "%s[16];" : "%s;", t.s);
+    if (ends_together(n))
+        text_print(&t, "[%d]", (int)blocks_of(tile_sums(n)) * LANES);
+    line(&n->out, n->depth, "%s;", t.s);
     over_tile(n, "%s = nn_set(%s);", name == n->sum ? sum_text(n) : nest_steps(n, name), value);
 }
 
@@ -302,19 +303,16 @@ static void print_together(Nest *n)
 {
     unsigned dims = 0;
     const Place *p = place_written(n->b, n->c);
-    int tile = tile_sums(n);
+    const char *name = nest_arg(n, p, true), *at = address_text(n, p, n->c->q->at, NULL, &dims);
+    const char *total = nest_fresh_name(n, "total");
+    int sums = tile_sums(n), rows = (int)blocks_of(sums);
 
-    if (tile < LANES)
-        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", tile, LANES, n->sum);
-    line(&n->out, n->depth++, "{");
-    for (int d = 0; d < n->c->ntiles; d++)
-        line(&n->out, n->depth, "const long %s = 0;", n->step_name[d]);
-    const char *at = address_text(n, p, n->c->q->at, NULL, &dims), *name = nest_arg(n, p, true);
-    if (tile < LANES)
-        line(&n->out, n->depth, "nn_store_first(%s + %s, %d, nn_sum16(%s));", name, at, tile, n->sum);
-    else
-        line(&n->out, n->depth, "nn_store(%s + %s, nn_sum16(%s));", name, at, n->sum);
-    nest_close(n);
+    if (sums < rows * LANES)
+        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", sums, rows * LANES, n->sum);
+    line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
+    line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);
+    over_tile(n, "%s = %s;", arena_print(n->b->arena, "%s[%s]", name, at),
+              arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n)));
 }
 
 static const char *horizontal(How how)
@@ -335,7 +333,7 @@ static void print_ending(Nest *n)
     scope_start(&s, n, n->depth);
     if (q->tail)
         scope_users(q->tail);
-    if (q->out->rank > 0 && ends_together(n)) {
+    if (ends_together(n)) {
         print_together(n);
         return;
     }

@@ -5,7 +5,7 @@
  * fewest cycles for the whole result wins, remainders included. */
 #include "loops/build.h"
 
-enum { MAX_STEPS = 28, MOST_CHOICES = 8, SIDE_BY_SIDE = 32 };
+enum { MAX_STEPS = 28, MOST_CHOICES = 8, FEWEST_TOGETHER = 5, SIDE_BY_SIDE = 32 };
 
 /* A load as the tile sees it. */
 typedef struct Need {
@@ -43,14 +43,16 @@ static int64_t stride_in_result(const Choice *c, const Index *x)
     return sum;
 }
 
-/* Up to sixteen sums over lanes, neighbours in the result, are finished side by side. */
-static bool end_together(const Tiling *t, const int *k, const int *steps)
+/* Cycles to finish the sums of a tile. Those over lanes are finished sixteen side by side; where they are no neighbours in
+ * the result, they are stored one by one. */
+static double ending_cycles(const Tiling *t, const int *k, const int *steps)
 {
     int sums = steps[0] * steps[1], inner = steps[1] > 1 ? 1 : 0;
 
-    return t->choice->lane == LANE_SAMPLES_SUM && t->choice->q->how == EQ_SUM && sums >= 5 && sums <= LANES &&
-           stride_in_result(t->choice, t->candidate[k[inner]]) == 1 &&
-           (inner == 0 || steps[0] == 1 || stride_in_result(t->choice, t->candidate[k[0]]) == steps[1]);
+    if (t->choice->lane != LANE_SAMPLES_SUM || t->choice->q->how != EQ_SUM || sums < FEWEST_TOGETHER)
+        return sums * t->ending;
+    bool row = stride_in_result(t->choice, t->candidate[k[inner]]) == 1 && (inner == 0 || steps[0] == 1);
+    return (double)blocks_of(sums) * SIDE_BY_SIDE + (row ? 0 : sums);
 }
 
 /* Other sums in the same loops. */
@@ -61,6 +63,18 @@ static int sums_beside(const Choice *c)
     for (const Choice *x = c->next; x; x = x->next)
         n += x->q->how != EQ_MAP;
     return n;
+}
+
+/* A sum over samples reads nothing but vectors. What comes round again only after more than the first-level cache holds is
+ * read from the second, at half the speed: what the index of the inner loop moves along, after all of its steps. */
+static double load_cycles(const Tiling *t, const Need *need, const int *k, const int *steps)
+{
+    double kept = t->iterations * LANES * 4;
+
+    for (int d = 0; d < MAX_TILES; d++)
+        if (k[d] >= 0 && need->index >> k[d] & 1)
+            kept *= d == 0 && k[1] >= 0 ? steps[d] : (double)steps_of(t->choice, t->candidate[k[d]]);
+    return need->cycles * (t->choice->lane == LANE_SAMPLES_SUM && kept > (double)loops_machine->l1 ? 2 : 1);
 }
 
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
@@ -76,7 +90,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
                 n *= steps[d];
                 inner = d == 1 ? steps[d] : inner;
             }
-        loads += n * t->need[i].cycles;
+        loads += n * load_cycles(t, &t->need[i], k, steps);
         if (t->need[i].vector)
             held += n == inner ? inner : 1;
     }
@@ -85,7 +99,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
     double work = sums * 0.8 > loads ? sums * 0.8 : loads;
     if (work < 4)
         work = 4; /* an addition must finish before the next into the same sum */
-    return (work + 1) * t->iterations * t->share + (end_together(t, k, steps) ? SIDE_BY_SIDE : sums * t->ending);
+    return (work + 1) * t->iterations * t->share + ending_cycles(t, k, steps);
 }
 
 /* Of what the reduction runs through, if the tile is this. */

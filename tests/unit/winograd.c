@@ -64,9 +64,43 @@ static const Case cases[] = {
      "param w[16,16,5,5]\n"
      "input x[b,16,8,8]\n"
      "y[b,o,i 8,j 8] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-2,j+q-2]\n"},
-    {"the gradient of weights stays", 0,
+    {"the gradient of weights", 4,
+     "input g[b,16,8,8]\n"
+     "input x[b,24,8,8]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1]\n"},
+    {"the same, with a step of momentum behind it", 4,
+     "param v[16,16,3,3]\n"
+     "param w[16,16,3,3]\n"
+     "input g[b,16,4,12]\n"
+     "input x[b,16,4,12]\n"
+     "y[o,c,p 3,q 3] = 0.9 * v[o,c,p,q] + (sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1] + 0.125 * w[o,c,p,q])\n"},
+    {"the same, sizes that 4 does not divide", 4,
+     "input g[b,48,7,9]\n"
+     "input x[b,48,7,9]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1]\n"},
+    {"the same, no padding", 4,
+     "input g[b,64,8,3]\n"
+     "input x[b,48,10,5]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] x[b,c,i+p,j+q] * g[b,o,i,j]\n"},
+    {"the same, tiles of 2 x 2, the weights turned over", 4,
+     "input g[b,64,2,6]\n"
+     "input x[b,64,2,6]\n"
+     "y[q 3,c,p 3,o] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1]\n"},
+    {"the gradient of weights of 32 x 32", 4,
+     "input g[b,16,32,32]\n"
+     "input x[b,16,32,32]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1]\n"},
+    {"the gradient of weights at stride 2 stays", 0,
+     "input g[b,16,8,8]\n"
+     "input x[b,16,16,16]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,2*i+p-1,2*j+q-1]\n"},
+    {"the gradient of a turned window's weights stays", 0,
      "input g[b,16,8,8]\n"
      "input x[b,16,8,8]\n"
+     "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+1-p,j+1-q]\n"},
+    {"the gradient of few channels' weights stays", 0,
+     "input g[b,16,8,8]\n"
+     "input x[b,3,8,8]\n"
      "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1]\n"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
