@@ -26,6 +26,14 @@ typedef struct Bound {
     int64_t coef, offset, size;
 } Bound;
 
+/* Strips of tiles, and their sums in pieces; see walk.c. */
+enum { STRIPS = 2 };
+typedef struct Pieces {
+    int64_t strip[STRIPS]; /* tiles of each of the two innermost loops that come before the next of any other; 0: no pieces */
+    int n;                 /* so many of the first reduced indices have their loops outside of a strip */
+    int64_t step;          /* of the last of these, the others going by one: the rest of it stays inside */
+} Pieces;
+
 /* What is chosen for one equation. */
 typedef struct Choice {
     Equation *q;
@@ -43,6 +51,7 @@ typedef struct Choice {
     int nbounds;
     Bound bound[MAX_BOUNDS];
     Index *walk[MAX_BOX]; /* the first `outer` indices of the box, in the order of their loops */
+    Pieces pieces;
     struct Choice *leader; /* the one whose kernel carries it out, or NULL: it has a kernel of its own */
     struct Choice *next;   /* carried out after it at every point of the result, in the same kernel; see group.c */
     bool stored;           /* somebody outside of the group reads the result */
@@ -106,7 +115,7 @@ void bound_ends(const Bound *b, int64_t tile, int64_t *slope, int64_t *low, int6
 /* The load never goes outside along axis a. */
 bool is_bounded(const Choice *c, const Expr *load, int a);
 /* walk.c */
-double choose_walk(Choice *c); /* the cycles that its loads wait for what is far away */
+double choose_walk(Choice *c); /* its cycles, with those in which it waits for what is far away */
 /* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
 bool is_batch(const Expr *e);
 

@@ -8,12 +8,14 @@
  *             result = tail(sums) */
 #include "loops/nest.h"
 
-enum { MAX_PARTS = 3, ENOUGH_TASKS = 16, WORTH_PARTS = 30000 /* cycles */ };
+enum { MAX_PARTS = 4, ENOUGH_TASKS = 16, WORTH_PARTS = 30000 /* cycles */ };
 
-/* An index of the result is walked in up to three parts: whole tiles, a smaller one, and less than a vector. */
+/* An index of the result is walked in up to four parts: strips of whole tiles and what is left of them, a smaller tile, and
+ * less than a vector. */
 typedef struct Part {
     int64_t start, steps, step;
     int tile, partial;
+    int64_t strip; /* tiles in a step */
 } Part;
 
 static int dim_of(const Choice *c, const Index *x)
@@ -24,18 +26,37 @@ static int dim_of(const Choice *c, const Index *x)
     return -1;
 }
 
+/* Which of the two loops that are cut into strips, or -1. */
+static int strip_of(const Choice *c, const Index *x)
+{
+    for (int k = 0; k < STRIPS && c->pieces.n > 0; k++)
+        if (c->walk[c->outer - STRIPS + k] == x)
+            return k;
+    return -1;
+}
+
 static int parts_of(const Choice *c, const Index *x, Part *part)
 {
-    int d = dim_of(c, x), tile = d < 0 ? 1 : c->tile[d], n = 0;
-    int64_t width = lanes_of(c, x), whole = x->size / width;
+    int d = dim_of(c, x), s = strip_of(c, x), tile = d < 0 ? 1 : c->tile[d], n = 0;
+    int64_t width = lanes_of(c, x), whole = x->size / width, tiles = whole / tile, strip = s < 0 ? 1 : c->pieces.strip[s];
 
-    if (whole >= tile)
-        part[n++] = (Part){0, whole / tile, tile * width, tile, LANES};
+    if (tiles >= strip)
+        part[n++] = (Part){0, tiles / strip, tile * width * strip, tile, LANES, strip};
+    if (tiles % strip)
+        part[n++] = (Part){tiles / strip * strip * tile * width, 1, 0, tile, LANES, tiles % strip};
     if (whole % tile)
-        part[n++] = (Part){whole / tile * tile * width, 1, 0, (int)(whole % tile), LANES};
+        part[n++] = (Part){tiles * tile * width, 1, 0, (int)(whole % tile), LANES, 1};
     if (x->size % width)
-        part[n++] = (Part){whole * width, 1, 0, 1, (int)(x->size % width)};
+        part[n++] = (Part){whole * width, 1, 0, 1, (int)(x->size % width), 1};
     return n;
+}
+
+/* A loop over strips counts their beginnings; the steps inside come later. */
+static const char *loop_name(const Nest *n, const Index *x)
+{
+    const char *name = nest_var(n, x)->name;
+
+    return strip_of(n->c, x) < 0 ? name : arena_print(n->b->arena, "%s_first", name);
 }
 
 static void open_brace(Nest *n, const char *format, const char *name, int64_t from, int64_t to, int64_t step)
@@ -159,7 +180,10 @@ static void print_inside(Nest *n)
         print_map(n);
         return;
     }
-    nest_reduce(n);
+    if (c->pieces.n > 0)
+        nest_pieces(n);
+    else
+        nest_reduce(n);
 }
 
 static void print_result(Nest *n, int i, int nparallel, const int64_t *count);
@@ -169,10 +193,12 @@ static void print_part(Nest *n, int i, int nparallel, const int64_t *count, cons
 {
     const Choice *c = n->c;
     const Index *x = c->walk[i];
-    int d = dim_of(c, x), partial = n->partial;
+    int d = dim_of(c, x), s = strip_of(c, x), partial = n->partial;
 
     if (d >= 0)
         n->tile[d] = part->tile;
+    if (s >= 0)
+        n->strip[s] = part->strip;
     if (part->partial < LANES)
         n->partial = part->partial;
     print_result(n, i + 1, nparallel, count);
@@ -183,7 +209,7 @@ static void print_part(Nest *n, int i, int nparallel, const int64_t *count, cons
 static void print_parallel(Nest *n, int i, int nparallel, const int64_t *count, const Part *part, int parts)
 {
     const Choice *c = n->c;
-    const char *name = nest_var(n, c->walk[i])->name;
+    const char *name = loop_name(n, c->walk[i]);
     Arena *a = n->b->arena;
     int64_t after = 1, before = 0;
     const char *digit = "task";
@@ -230,7 +256,7 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
         return;
     }
     const Index *x = c->walk[i];
-    const char *name = nest_var(n, x)->name;
+    const char *name = loop_name(n, x);
     Part part[MAX_PARTS];
     int parts = parts_of(c, x, part), d = dim_of(c, x);
     nest_note(n, x, d < 0 ? 1 : c->tile[d], x == c->lane_index ? LOOP_LANE : d >= 0 ? LOOP_TILE : i < nparallel ? LOOP_PARALLEL : LOOP_SERIAL);

@@ -55,6 +55,8 @@ typedef struct Nest {
     const char *sum, *beside;       /* name of the sums being printed; of the second ones of a group */
     int partial;                    /* lanes in use, less than 16 in the last vector of a row */
     bool doubles;                   /* scalar code */
+    int64_t strip[STRIPS];          /* tiles, in the part of the result being printed */
+    bool in_piece;                  /* the reduction being printed goes through one piece of an index */
     int nkeys;
     uint32_t key[MAX_NUMBERS];      /* streams of random numbers */
     Text head;                      /* declarations at the top of the function */
@@ -137,6 +139,7 @@ void nest_finish(Nest *n, Scope *s, Piece v);
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. (reduce.c) */
 const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value);
 void nest_reduce(Nest *n);  /* reduce.c */
+void nest_pieces(Nest *n);  /* the same for all tiles of the strips, piece by piece */
 void nest_scatter(Nest *n); /* scatter.c */
 Piece scope_load(Scope *s, const Expr *e);
 Piece scope_index(Scope *s, const Expr *e);

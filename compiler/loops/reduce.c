@@ -60,13 +60,14 @@ static const char *sum_text(const Nest *n)
     return arena_print(n->b->arena, "%s[%s]", n->sum, sum_number(n));
 }
 
-static void declare(Nest *n, const char *name, const char *value)
+/* The sums of a tile; `format` says how each gets its value. */
+static void declare_as(Nest *n, const char *name, const char *format, const char *value)
 {
     Text t = {.arena = n->b->arena};
 
     text_print(&t, "%s %s", n->doubles ? "double" : "nn_v", name);
     if (n->c->ntiles == 0) {
-        line(&n->out, n->depth, n->doubles ? "%s = %s;" : "%s = nn_set(%s);", t.s, value);
+        line(&n->out, n->depth, format, t.s, value);
         return;
     }
     for (int d = 0; d < n->c->ntiles && !ends_together(n); d++)
@@ -74,7 +75,12 @@ static void declare(Nest *n, const char *name, const char *value)
     if (ends_together(n))
         text_print(&t, "[%d]", (int)blocks_of(tile_sums(n)) * LANES);
     line(&n->out, n->depth, "%s;", t.s);
-    over_tile(n, "%s = nn_set(%s);", name == n->sum ? sum_text(n) : nest_steps(n, name), value);
+    over_tile(n, format, name == n->sum ? sum_text(n) : nest_steps(n, name), value);
+}
+
+static void declare(Nest *n, const char *name, const char *value)
+{
+    declare_as(n, name, n->doubles ? "%s = %s;" : "%s = nn_set(%s);", value);
 }
 
 static void skip_unless(Scope *s, const char *condition)
@@ -243,6 +249,18 @@ static void open_bounded(Nest *n, const Bound *b)
          linear_text(a, slope, with->name, low), name, (long long)b->index->size, linear_text(a, slope, with->name, end), name);
 }
 
+/* The last index that is cut into pieces goes through one of them. */
+static void open_steps(Nest *n, int i, const Index *x)
+{
+    const Pieces *p = &n->c->pieces;
+    const char *name = nest_var(n, x)->name;
+
+    if (n->in_piece && i + 1 == n->c->outer + p->n)
+        line(&n->out, n->depth++, "for (long %s = %s_first; %s < %s_first + %lld; %s++) {", name, name, name, name, (long long)p->step, name);
+    else
+        nest_open(n, name, 0, x->size, 1);
+}
+
 /* Reduced indices from number i on; the lane's comes last, its end less than a vector. */
 static void print_reduction(Nest *n, int i)
 {
@@ -262,7 +280,7 @@ static void print_reduction(Nest *n, int i)
                 line(&n->out, n->depth, "NN_UNROLL");
             else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && tile_sums(n) >= 8)
                 line(&n->out, n->depth, "NN_ROLLED"); /* a tile that fills the registers: with two, they go through memory */
-            nest_open(n, nest_var(n, x)->name, 0, x->size, 1);
+            open_steps(n, i, x);
         } else if (over_samples(c)) {
             line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");
         } else {
@@ -371,4 +389,74 @@ void nest_reduce(Nest *n)
     print_ending(n);
     if (has_beside(c))
         take_turns(n, c, print_ending);
+}
+
+/* --- pieces --- */
+
+static void open_strips(Nest *n)
+{
+    const Choice *c = n->c;
+
+    for (int k = 0; k < STRIPS; k++) {
+        const Var *x = nest_var(n, c->walk[c->outer - STRIPS + k]);
+        int64_t step = x->dim < 0 ? 1 : n->tile[x->dim];
+        line(&n->out, n->depth++, "for (long at%d = 0; at%d < %lld; at%d++) {", k, k, (long long)n->strip[k], k);
+        line(&n->out, n->depth, step == 1 ? "const long %s = %s_first + at%d;" : "const long %s = %s_first + at%d * %lld;",
+             x->name, x->name, k, (long long)step);
+    }
+}
+
+/* The loops of the reduction outside of the strips. */
+static void open_pieces(Nest *n)
+{
+    const Choice *c = n->c;
+    int end = c->outer + c->pieces.n;
+
+    for (int i = c->outer; i < end; i++) {
+        const Index *x = c->q->box[i];
+        const char *name = nest_var(n, x)->name;
+        nest_note(n, x, 1, x->batch ? LOOP_LANE : LOOP_REDUCE);
+        if (x->batch)
+            line(&n->out, n->depth++, "for (long block = 0; block < blocks; block++) {");
+        else if (i + 1 == end && c->pieces.step > 1)
+            nest_open(n, arena_print(n->b->arena, "%s_first", name), 0, x->size, c->pieces.step);
+        else
+            nest_open(n, name, 0, x->size, 1);
+    }
+}
+
+static void close_to(Nest *n, int depth)
+{
+    while (n->depth > depth)
+        nest_close(n);
+}
+
+/* Every tile of the strips goes through each piece before the next. */
+void nest_pieces(Nest *n)
+{
+    const Choice *c = n->c;
+    const char *kept = nest_steps(n, "kept[at0][at1]");
+    Text sizes = {.arena = n->b->arena};
+    int depth = n->depth;
+
+    n->sum = "acc";
+    for (int d = 0; d < c->ntiles; d++)
+        text_print(&sizes, "[%d]", n->tile[d]);
+    line(&n->out, n->depth, "nn_v kept[%lld][%lld]%s;", (long long)n->strip[0], (long long)n->strip[1], sizes.s);
+    for (int k = 0; k < STRIPS; k++)
+        line(&n->out, n->depth++, "for (long at%d = 0; at%d < %lld; at%d++)", k, k, (long long)n->strip[k], k);
+    over_tile(n, "%s = nn_set(%s);", kept, "0.0f");
+    n->depth = depth;
+    open_pieces(n);
+    open_strips(n);
+    declare_as(n, n->sum, "%s = %s;", kept);
+    n->in_piece = c->pieces.step > 1;
+    print_reduction(n, c->outer + c->pieces.n - n->in_piece);
+    n->in_piece = false;
+    over_tile(n, "%s = %s;", kept, sum_text(n));
+    close_to(n, depth);
+    open_strips(n);
+    declare_as(n, n->sum, "%s = %s;", kept);
+    print_ending(n);
+    close_to(n, depth);
 }

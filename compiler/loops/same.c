@@ -196,6 +196,10 @@ static void put_choice(Description *d, const Choice *c)
     }
     for (int i = 0; !c->leader && i < c->outer; i++)
         put_index(d, c->walk[i]);
+    put(d, c->pieces.n);
+    put(d, c->pieces.step);
+    for (int i = 0; i < STRIPS; i++)
+        put(d, c->pieces.strip[i]);
     put_tensor(d, q->out);
     put_name(d, nest_arg_wish(d->b->arena, q->out->name));
     d->walk = expr_walk();

@@ -241,15 +241,15 @@ static void set_tile(Choice *c, const Tiling *t, const int *k, const int *steps)
         }
 }
 
-/* The best numbers of steps of two candidates, of which the second is the inner one. */
-static double try_pair(const Choice *c, Tiling *t, const int *k, int *steps)
+/* The best numbers of steps, from `least` on, of two candidates, of which the second is the inner one. */
+static double try_pair(const Choice *c, Tiling *t, const int *k, int least, int *steps)
 {
     int64_t m = steps_of(c, t->candidate[k[0]]), n = k[1] < 0 ? 1 : steps_of(c, t->candidate[k[1]]);
     int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
     double best = 1e30;
 
-    for (int a = 1; a <= most && a <= m; a++)
-        for (int b = 1; a * b <= most && b <= n; b++) {
+    for (int a = least; a <= most && a <= m; a++)
+        for (int b = least; a * b <= most && b <= n; b++) {
             if (!worth_trying(m, a) || !worth_trying(n, b))
                 continue;
             double cycles = pair_cycles(t, k, (int[]){a, b});
@@ -269,7 +269,7 @@ static void choose_near(Choice *c, Tiling *t)
     for (int i = 0; i < t->ncandidates; i++)
         for (int j = i + 1; j <= t->ncandidates; j++) {
             int k[MAX_TILES] = {i, j < t->ncandidates ? j : -1}, steps[MAX_TILES] = {1, 1}; /* the last j is none at all */
-            double cycles = try_pair(c, t, k, steps);
+            double cycles = try_pair(c, t, k, 1, steps);
             if (cycles >= c->cycles * 0.999)
                 continue;
             c->cycles = cycles;
@@ -281,17 +281,17 @@ static void choose_near(Choice *c, Tiling *t)
  * the last indices, whose steps are neighbours in memory. */
 static void choose_far(Choice *c, Tiling *t)
 {
-    double best = 0.8 * (c->cycles + choose_walk(c));
+    double best = 0.8 * choose_walk(c);
 
     for (int i = t->ncandidates; i-- > 0;)
         for (int j = t->ncandidates; j >= 0; j--) {
             int k[MAX_TILES] = {i, j < t->ncandidates ? j : -1}, steps[MAX_TILES] = {1, 1};
             Choice other = *c;
-            other.cycles = i == j ? 1e30 : try_pair(c, t, k, steps);
+            other.cycles = i == j ? 1e30 : try_pair(c, t, k, k[1] < 0 ? 1 : 2, steps);
             if (other.cycles >= best * 0.999)
                 continue;
             set_tile(&other, t, k, steps);
-            double cycles = other.cycles + choose_walk(&other);
+            double cycles = choose_walk(&other);
             if (cycles >= best * 0.999)
                 continue;
             best = cycles;

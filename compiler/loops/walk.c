@@ -4,8 +4,12 @@
  * there; so the loops outside of a tile are put into the order in which the least must come from further away: in a
  * wide layer the places of a picture stay while the channels pass.
  *
+ * Two loops may be cut into strips of tiles, so that both share what they read. Where already one tile reads too much, its
+ * sum is taken in pieces: the first loops of the reduction go outside of the strips, whose sums are kept in memory
+ * meanwhile. Each sum is still added up in the same order, so the bits are the same.
+ *
  * needs:  the lane and the tile
- * leaves: the indices of the result in the order of their loops; sums are not touched by it */
+ * leaves: the indices of the result in the order of their loops, and the pieces */
 #include "loops/build.h"
 
 #include "graph/rewrite.h"
@@ -14,14 +18,17 @@
 
 enum { MOST_WALKED = 5, LINE = 64 }; /* indices whose order is tried; bytes that are fetched at once */
 
-/* Bytes a cycle from the second-level cache, and from what lies behind it. */
-enum { NEAR = 32, FAR = 8 };
+/* Bytes a cycle from the second-level cache; from what lies behind it, line by line, or in long rows that the processor
+ * foresees; from memory. */
+enum { NEAR = 32, FAR = 8, FAR_ROWS = 24, MEMORY = 5, LAST_CACHE = 16 /* times the second */ };
 
 typedef struct Walk {
     const Choice *choice;
     int64_t extent[MAX_BOX]; /* by position in the box: values that the loops so far go through */
     int n;
     int position[MOST_WALKED]; /* in the box, outermost first */
+    bool strips; /* to be tried */
+    Pieces pieces;
 } Walk;
 
 static int64_t tile_of(const Choice *c, const Index *x)
@@ -66,6 +73,22 @@ static double spread(const Walk *w, const Expr *e)
     return 1e30;
 }
 
+/* Combinations of the values of the indices in e, each of which stands there once. */
+static double combinations(const Walk *w, const Expr *e)
+{
+    double n = e->kind == EXPR_INDEX ? (double)extent_of(w, e->index) : 1;
+
+    for (int i = 0; e->kind == EXPR_OP && i < e->nargs; i++)
+        n *= combinations(w, e->args[i]);
+    return n;
+}
+
+/* Different values of a subscript: places with a stride leave out those between. */
+static double values(const Walk *w, const Expr *e)
+{
+    return e->kind == EXPR_LOAD ? 1e30 : fmin(1 + spread(w, e), combinations(w, e));
+}
+
 /* Bytes of a load's tensor that the loops so far meet. */
 static double footprint(const Walk *w, const Expr *load)
 {
@@ -73,8 +96,8 @@ static double footprint(const Walk *w, const Expr *load)
     bool samples = t->batched && over_samples(w->choice);
     double bytes = samples ? LINE : 4;
 
-    for (int a = samples; a < load->nargs; a++)
-        bytes *= fmin(1 + spread(w, load->args[a]), (double)t->size[a]);
+    for (int a = 0; a < load->nargs; a++)
+        bytes *= fmin(values(w, load->args[a]), (double)t->size[a]);
     return bytes;
 }
 
@@ -87,44 +110,174 @@ static double footprints(const Walk *w)
     return bytes;
 }
 
-/* Bytes that come from behind a cache of this size. */
-static double traffic(Walk *w, double cache)
+/* The loop over index i of the box goes from where it is to `extent` values, in so many steps: bytes that come from behind
+ * the cache grow as what is met does, if what was met before fits there, else with the steps. */
+static void widen(Walk *w, double *bytes, double cache, int i, int64_t extent, double steps)
+{
+    const Loads *l = w->choice->value;
+    double before[MAX_LOADS], inside = footprints(w);
+
+    for (int k = 0; k < l->n; k++)
+        before[k] = footprint(w, l->at[k]);
+    w->extent[i] = extent;
+    for (int k = 0; k < l->n; k++)
+        bytes[k] *= inside > cache ? steps : footprint(w, l->at[k]) / before[k];
+}
+
+/* Steps of a reduced index; samples in lanes go by in blocks. */
+static int64_t steps_of(const Choice *c, const Index *x)
+{
+    return x->batch && over_samples(c) ? blocks_of(x->size) : x->size;
+}
+
+/* A sum over places reads the tensor from one place to the next. */
+static bool in_rows(const Choice *c, const Expr *load)
+{
+    Affine f;
+
+    if (!sums_lanes(c) || load->nargs == 0 || !expr_affine(load->args[load->nargs - 1], &f))
+        return false;
+    int64_t step = affine_coef(&f, c->q->box[c->q->nbox - 1]);
+    return step == 1 || step == -1;
+}
+
+/* Bytes that come from behind a cache of this size: all, or those that do not come in rows. */
+static double traffic(Walk *w, double cache, bool all)
 {
     const Choice *c = w->choice;
+    const Pieces *p = &w->pieces;
     double bytes[MAX_LOADS], sum = 0;
+    int innermost = w->n - 1;
 
     for (int i = 0; i < c->q->nbox; i++)
-        w->extent[i] = i < c->outer ? tile_of(c, c->q->box[i]) : c->q->box[i]->size;
+        w->extent[i] = i >= c->outer + p->n ? steps_of(c, c->q->box[i]) : i < c->outer && !c->q->box[i]->batch ? tile_of(c, c->q->box[i]) : 1;
+    if (p->n > 0)
+        w->extent[c->outer + p->n - 1] = p->step;
     for (int i = 0; i < c->value->n; i++)
         bytes[i] = footprint(w, c->value->at[i]);
-    for (int k = w->n; k-- > 0;) {
+    if (p->strip[0] > 0) {
+        for (int k = STRIPS; k-- > 0;) {
+            int i = w->position[w->n - STRIPS + k];
+            widen(w, bytes, cache, i, tile_of(c, c->q->box[i]) * p->strip[k], (double)p->strip[k]);
+        }
+        for (int k = c->outer + p->n; k-- > c->outer;)
+            widen(w, bytes, cache, k, steps_of(c, c->q->box[k]), (double)steps_of(c, c->q->box[k]) / (double)w->extent[k]);
+        for (int k = STRIPS; k-- > 0; innermost--) {
+            const Index *x = c->q->box[w->position[innermost]];
+            widen(w, bytes, cache, w->position[innermost], x->size, (double)trips(c, x) / (double)p->strip[k]);
+        }
+    }
+    for (int k = innermost; k >= 0; k--) {
         const Index *x = c->q->box[w->position[k]];
-        double before[MAX_LOADS], inside = footprints(w);
-        for (int i = 0; i < c->value->n; i++)
-            before[i] = footprint(w, c->value->at[i]);
-        w->extent[w->position[k]] = x->size;
-        for (int i = 0; i < c->value->n; i++)
-            bytes[i] *= inside > cache ? (double)trips(c, x) : footprint(w, c->value->at[i]) / before[i];
+        widen(w, bytes, cache, w->position[k], x->size, (double)trips(c, x));
     }
     for (int i = 0; i < c->value->n; i++)
-        sum += bytes[i];
+        sum += all || !in_rows(c, c->value->at[i]) ? bytes[i] : 0;
     return sum;
 }
 
-static double walk_cycles(Walk *w)
+/* All cycles of the kernel. What is near comes while the processor computes; so do the rows of a sum over places. */
+static double walk_cycles(const Walk *from)
 {
-    return traffic(w, (double)loops_machine->l1) / NEAR + traffic(w, 0.75 * (double)loops_machine->l2) / FAR;
+    Walk w = *from;
+    double l2 = (double)loops_machine->l2, near = traffic(&w, (double)loops_machine->l1, true) / NEAR;
+    double far = traffic(&w, 0.75 * l2, true), apart = traffic(&w, 0.75 * l2, false);
+    double cycles = fmax(fmax(w.choice->cycles, near), (far - apart) / FAR_ROWS) + near / 8 + apart / FAR;
+
+    return sums_lanes(w.choice) ? cycles + traffic(&w, LAST_CACHE * l2, true) / MEMORY : cycles;
 }
+
+/* --- strips and pieces --- */
+
+/* Sums that are kept at once, in vectors: a part of the second-level cache, and a small one of any thread's stack. */
+enum { MOST_KEPT = 1024, LEAST_TASKS = 8, COST_OF_KEEPING = 4 /* cycles */ };
+
+/* The first loops of the reduction, so that about `steps` are left inside. */
+static bool cut(const Choice *c, int64_t steps, Pieces *p)
+{
+    int64_t inside = 1;
+    int i = c->q->nbox;
+
+    while (i > c->outer && inside * steps_of(c, c->q->box[i - 1]) <= steps)
+        inside *= steps_of(c, c->q->box[--i]);
+    p->n = i - c->outer;
+    p->step = 1;
+    if (p->n == 0)
+        return false;
+    int64_t size = steps_of(c, c->q->box[i - 1]);
+    for (int64_t d = 2; d * inside <= steps && !c->q->box[i - 1]->batch; d++)
+        p->step = size % d == 0 ? d : p->step;
+    return inside * p->step >= steps / 3;
+}
+
+/* Every sum is put away and fetched again for each piece. */
+static double keeping_cycles(const Walk *w)
+{
+    const Choice *c = w->choice;
+    double sums = COST_OF_KEEPING;
+
+    for (int i = 0; i < c->outer + w->pieces.n; i++)
+        sums *= i < c->outer && c->q->box[i]->batch ? 1 : (double)steps_of(c, c->q->box[i]);
+    return sums / (double)w->pieces.step;
+}
+
+static bool takes_strips(const Choice *c)
+{
+    return over_samples(c) && c->q->how == EQ_SUM && c->ntiles > 0 && c->nbounds == 0 && !(c->next && c->next->q->how == EQ_SUM);
+}
+
+static void note_best(const Walk *w, Walk *best, double *least)
+{
+    double cycles = walk_cycles(w) + (w->pieces.n > 0 ? keeping_cycles(w) : 0);
+
+    if (cycles < *least) {
+        *least = cycles;
+        *best = *w;
+    }
+}
+
+/* Not more than `most` tiles; where few less leave no rest, which would be one more copy of the code, these. */
+static int64_t strip_length(const Choice *c, const Index *x, int64_t most)
+{
+    int64_t tiles = x->size / tile_of(c, x), n = most < tiles ? most : tiles, d = n;
+
+    while (d > 1 && tiles % d != 0)
+        d--;
+    return 3 * d >= 2 * n ? d : n;
+}
+
+/* Strips as long as may be, of which enough are left for tasks. */
+static void try_strips(Walk *w, Walk *best, double *least)
+{
+    const Choice *c = w->choice;
+    const Index *x[STRIPS];
+    int64_t sums = 1, tasks = 1;
+
+    for (int d = 0; d < c->ntiles; d++)
+        sums *= c->tile[d];
+    for (int i = 0; i + STRIPS < w->n; i++)
+        tasks *= trips(c, c->q->box[w->position[i]]);
+    for (int k = 0; k < STRIPS; k++)
+        x[k] = c->q->box[w->position[w->n - STRIPS + k]];
+    for (int64_t strip = 1; strip <= 16 && strip <= trips(c, x[0]); strip *= 2) {
+        int64_t one = strip_length(c, x[0], strip), other = strip_length(c, x[1], MOST_KEPT / sums / one);
+        w->pieces.strip[0] = one;
+        w->pieces.strip[1] = other;
+        if (other >= 1 && tasks * (trips(c, x[0]) / one) * (trips(c, x[1]) / other) >= LEAST_TASKS)
+            note_best(w, best, least);
+    }
+}
+
+/* --- the order --- */
 
 /* Tries every order of the positions from k on. */
 static void try_orders(Walk *w, int k, Walk *best, double *least)
 {
     if (k == w->n) {
-        double cycles = walk_cycles(w);
-        if (cycles < *least) {
-            *least = cycles;
-            *best = *w;
-        }
+        if (w->strips)
+            try_strips(w, best, least);
+        else
+            note_best(w, best, least);
         return;
     }
     for (int i = k; i < w->n; i++) {
@@ -137,28 +290,45 @@ static void try_orders(Walk *w, int k, Walk *best, double *least)
     }
 }
 
+/* The better one only if it matters. */
+static double take_if_better(Choice *c, const Walk *best, double cycles, double least)
+{
+    if (cycles - least < 0.1 * c->cycles)
+        return cycles;
+    c->pieces = best->pieces;
+    int single = 0;
+    for (int i = 0; i < c->outer; i++)
+        if (c->q->box[i]->batch || trips(c, c->q->box[i]) == 1)
+            c->walk[single++] = c->q->box[i];
+    for (int i = 0; i < best->n; i++)
+        c->walk[single + i] = c->q->box[best->position[i]];
+    return least;
+}
+
 double choose_walk(Choice *c)
 {
     Walk w = {.choice = c}, best;
 
+    c->pieces = w.pieces;
     for (int i = 0; i < c->outer; i++)
         c->walk[i] = c->q->box[i];
     if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE)
-        return 0;
+        return c->cycles;
     for (int i = 0; i < c->outer; i++)
         if (!c->q->box[i]->batch && trips(c, c->q->box[i]) > 1) {
             if (w.n == MOST_WALKED)
-                return 0;
+                return c->cycles;
             w.position[w.n++] = i;
         }
     best = w;
-    double plain = walk_cycles(&w), least = plain;
+    double cycles = walk_cycles(&w), least = cycles;
     try_orders(&w, 0, &best, &least);
-    if (plain - least < 0.1 * c->cycles)
-        return plain; /* as in the box, unless it matters */
-    /* whoever takes one step keeps his place */
-    for (int i = 0, k = 0; i < c->outer; i++)
-        if (!c->q->box[i]->batch && trips(c, c->q->box[i]) > 1)
-            c->walk[i] = c->q->box[best.position[k++]];
-    return least;
+    cycles = take_if_better(c, &best, cycles, least);
+    least = cycles;
+    w.strips = true;
+    /* Sums over places read rows from end to end, which the processor foresees unless they are short. */
+    for (int64_t inside = sums_lanes(c) ? 256 : 64; inside <= 1024 && w.n >= STRIPS && takes_strips(c) && least > 1.25 * c->cycles; inside *= 4)
+        if (cut(c, inside, &w.pieces))
+            try_orders(&w, 0, &best, &least);
+    return take_if_better(c, &best, cycles, least);
 }
