@@ -373,6 +373,44 @@ static void print_ending(Nest *n)
 
 static void print_clear(Nest *n) { declare(n, n->sum, "0.0f"); }
 
+/* Loads of kept tensors that come after the sum, a vector at every place of the tile. */
+static int kept_after(const Nest *n, const Expr **load)
+{
+    const Choice *c = n->c;
+    int count = 0;
+
+    for (const Choice *x = c; x; x = x->next) {
+        const Loads *l = x == c ? c->tail : x->value;
+        for (int i = 0; i < l->n; i++) {
+            const Place *p = place_read(n->b, c, l->at[i]);
+            int k = 0;
+            while (k < count && !expr_same(load[k], l->at[i]))
+                k++;
+            if (k < count || count == MAX_ARGS || l->at[i]->tensor->role == ROLE_TEMP || p->storage->kind != STORAGE_KEPT)
+                continue;
+            if (!p->layout.integer && lane_dependent(n, l->at[i]) && is_contiguous(n, p, l->at[i]->args))
+                load[count++] = l->at[i];
+        }
+    }
+    return count;
+}
+
+/* Weights and their momenta that do not fit into the cache are on their way while the sum runs. */
+static void fetch_ahead(Nest *n)
+{
+    const Expr *load[MAX_ARGS];
+    int count = n->c->lane == LANE_AXIS ? kept_after(n, load) : 0;
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += layout_bytes(&place_read(n->b, n->c, load[i])->layout);
+    for (int i = 0; i < count && bytes > loops_machine->l2; i++) {
+        const Place *p = place_read(n->b, n->c, load[i]);
+        unsigned dims = 0;
+        over_tile(n, "nn_fetch(%s + %s);", nest_arg(n, p, false), address_text(n, p, load[i]->args, NULL, &dims));
+    }
+}
+
 void nest_reduce(Nest *n)
 {
     const Choice *c = n->c;
@@ -385,6 +423,7 @@ void nest_reduce(Nest *n)
         n->beside = nest_fresh_name(n, "beside");
         take_turns(n, c, print_clear);
     }
+    fetch_ahead(n);
     print_reduction(n, c->outer);
     print_ending(n);
     if (has_beside(c))
