@@ -115,6 +115,9 @@ static bool check_column(const nn_program *p, const nn_field *field, const Data 
         return nn_fail(f, EXIT_FILE, "%s:%d: %s is %s in the model, but %s in the data (%s)", p->source, field->line,
                        field->name, nn_shape_text(mine, field->rank, field->shape),
                        nn_shape_text(its, c->rank, c->shape), data->origin);
+    if (field->classes == 0 && !field->label && c->class_names != NULL && c->classes > 2)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s is a number in the model, but holds %d different texts in the data (%s), such as "
+                       "'%.40s'", p->source, field->line, field->name, c->classes, data->origin, c->class_names[0]);
     if (field->classes == 0)
         return true;
     if (c->classes == 0 && c->whole_below == 0)
