@@ -49,11 +49,22 @@ Value text_value(Checker *c, const Node *n)
     return (Value){.kind = VALUE_WORD, .text = t.s, .where = n->span};
 }
 
+/* The side of an `if` that holds: what the trainer shows and reads. */
+static const Node *chosen(Checker *c, Frame *f, const Node *n)
+{
+    bool yes;
+
+    while (n->kind == NODE_CHOOSE && !dynamic(c, f, NULL, n->child[0]) && eval_condition(c, f, n->child[0], &yes))
+        n = n->child[yes ? 1 : 2];
+    return n;
+}
+
 Value setting_value(Checker *c, Frame *f, const Node *n)
 {
     Value v;
     bool found = false;
 
+    n = chosen(c, f, n);
     switch (n->kind) {
     case NODE_NUMBER: v = (Value){.kind = VALUE_NUMBER, .number = n->number}; break;
     case NODE_BOOL: v = (Value){.kind = VALUE_BOOL, .number = n->number}; break;
@@ -86,7 +97,6 @@ Value setting_value(Checker *c, Frame *f, const Node *n)
         v = value_of(c, eval(c, f, n));
         break;
     case NODE_UNARY:
-    case NODE_CHOOSE:
         if (!dynamic(c, f, NULL, n)) {
             v = value_of(c, eval(c, f, n));
             break;
@@ -116,7 +126,7 @@ Setting setting_exported(Checker *c, Frame *f, const Node *s, bool evaluate)
 
     for (int i = 0; i < s->n; i++) {
         text_print(&t, "%s", i ? ", " : "");
-        tree_source(&t, s->child[i]);
+        tree_source(&t, chosen(c, f, s->child[i]));
     }
     out.text = t.s;
     if (!evaluate)
