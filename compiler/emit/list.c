@@ -62,7 +62,7 @@ static void put(Numbers *n, int64_t x) { put_text(n, arena_print(n->t->arena, "%
 
 /* --- the kernels of all lists --- */
 
-static void print_case(Text *t, const Kernel *k, const char *prefix, int number)
+static void print_case(Text *t, const Kernel *k, int number)
 {
     int args = k->nargs + k->nnumbers;
     const Function *f = called(k);
@@ -70,7 +70,7 @@ static void print_case(Text *t, const Kernel *k, const char *prefix, int number)
 
     text_print(t, "    case %d: " KERNEL_PREFIX "%s(", number, f->name);
     for (int i = 0; i < k->nargs; i++)
-        text_print(t, "%s%s_at(l, c[%d])", i ? ", " : "", prefix, i);
+        text_print(t, "%sAT(%d)", i ? ", " : "", i);
     for (int i = k->nargs; i < args; i++)
         text_print(t, "%sc[%d]", i ? ", " : "", i);
     if (k->takes_n) {
@@ -86,13 +86,13 @@ static void print_case(Text *t, const Kernel *k, const char *prefix, int number)
     text_print(t, "); return %d;\n", args);
 }
 
-static void add_kernel(Arena *a, Lists *all, const Kernel *k, const char *prefix, Text *cases, Numbers *table, int *at)
+static void add_kernel(Arena *a, Lists *all, const Kernel *k, Text *cases, Numbers *table, int *at)
 {
     int number = position(&all->cases, called(k));
 
     if (number == all->cases.n) {
         PUSH(a, all->cases, called(k));
-        print_case(cases, k, prefix, number);
+        print_case(cases, k, number);
     }
     if (position(&all->rows, k->function) < all->rows.n)
         return;
@@ -184,14 +184,15 @@ const Lists *print_lists(Text *t, const Program *p, const Plan *plan)
     for (GraphKind g = 0; g < GRAPHS; g++) {
         const Loops *l = plan->work[g].loops;
         for (int i = 0; l && i < l->kernels.n; i++)
-            add_kernel(t->arena, all, l->kernels.at[i], prefix, &cases, &table, &at);
+            add_kernel(t->arena, all, l->kernels.at[i], &cases, &table, &at);
     }
     end_line(&table);
     print_named(t, helpers, prefix, up);
     text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, rows.s);
     text_print(t, "/* Calls the kernel whose case is k[0]; how many numbers of c it took. */\n"
                   "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n"
-                  "    switch (k[0]) {\n%s    default: return 0;\n    }\n}\n\n", prefix, prefix, cases.s);
+                  "#define AT(i) %s_at(l, c[i])\n    switch (k[0]) {\n%s    default: return 0;\n    }\n#undef AT\n}\n\n",
+               prefix, prefix, prefix, cases.s);
     print_named(t, carry_out, prefix, up);
     return all;
 }
@@ -208,6 +209,8 @@ typedef struct Listing {
     Numbers places, calls;
 } Listing;
 
+/* As in the text of `helpers`. */
+enum { HOW_END, HOW_BLOCKS, HOW_TASKS, HOW_SERIAL, HOW_FINITE };
 enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_GIVEN };
 
 static int64_t place_of(const Listing *l, const Storage *s)
@@ -264,28 +267,27 @@ static int count_numbers(const Loops *l, const Phase *p)
     return n;
 }
 
-static void put_phase(Listing *l, const char *up, const char *how, int most, int numbers, int room)
+static void put_phase(Listing *l, int how, int most, int numbers, int room)
 {
     end_line(&l->calls);
-    put_text(&l->calls, arena_print(l->calls.t->arena, "%s_%s,%d,%d,%d, ", up, how, most, numbers, room));
+    put_text(&l->calls, arena_print(l->calls.t->arena, "%d,%d,%d,%d, ", how, most, numbers, room));
 }
 
 void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
                 const Storage *loss, int update)
 {
-    static const char *const how[] = {[PHASE_BLOCKS] = "BLOCKS", [PHASE_TASKS] = "TASKS", [PHASE_SERIAL] = "SERIAL"};
+    static const int how[] = {[PHASE_BLOCKS] = HOW_BLOCKS, [PHASE_TASKS] = HOW_TASKS, [PHASE_SERIAL] = HOW_SERIAL};
     const Work *work = &plan->work[kind];
     const Loops *loops = work->loops;
     Text places = {.arena = t->arena}, calls = {.arena = t->arena};
     Listing l = {.program = p, .work = work, .plan = plan, .places = {.t = &places}, .calls = {.t = &calls}};
-    const char *up = upper(t->arena, emit_prefix(t->arena, p));
 
     for (int i = 0; i < loops->phases.n; i++) {
         const Phase *phase = &loops->phases.at[i];
         const Room *room = &work->room[i];
         if (i == update)
-            put_phase(&l, up, "FINITE", 0, 0, 1 + place(&l, place_of(&l, loss), 0));
-        put_phase(&l, up, how[phase->kind], phase->threads, count_numbers(loops, phase),
+            put_phase(&l, HOW_FINITE, 0, 0, 1 + place(&l, place_of(&l, loss), 0));
+        put_phase(&l, how[phase->kind], phase->threads, count_numbers(loops, phase),
                   room->bytes ? 1 + place(&l, work->buffers[room->buffer].offset + PART_WORK, room->bytes) : 0);
         for (int k = 0; k < phase->count; k++)
             put_call(&l, all, loops->kernels.at[phase->first + k], phase->kind);
@@ -293,5 +295,5 @@ void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, G
     end_line(&l.calls);
     end_line(&l.places);
     text_print(t, "static const int64_t %s_places[] = {\n%s};\n", name, places.s);
-    text_print(t, "static const uint32_t %s_calls[] = {\n%s    %s_END};\n\n", name, calls.s, up);
+    text_print(t, "static const uint32_t %s_calls[] = {\n%s    %d};\n\n", name, calls.s, HOW_END);
 }

@@ -63,6 +63,29 @@ static bool name_used(const Functions *f, const char *name)
     return false;
 }
 
+/* Where a name begins, all of it but its last letter, and how many letters to skip: of "stage1.basic2.conv1.weight" only
+ * "conv1.weight", for equal layers share the function. */
+static size_t put_name(Text *t, const char *s, char before)
+{
+    size_t n = 0, parts = 0, from = 0;
+    bool gradient = strncmp(s, "d.", 2) == 0;
+
+    if (!isalpha((unsigned char)*s) || isalnum((unsigned char)before) || before == '_' || before == '.')
+        return 0;
+    while (isalnum((unsigned char)s[n]) || s[n] == '_' || (s[n] == '.' && isalnum((unsigned char)s[n + 1])))
+        n++;
+    for (from = n; from > 0 && parts < 2; from--)
+        parts += s[from - 1] == '.';
+    if (parts == 2 && !(gradient && from == 1)) {
+        text_print(t, "%s", gradient ? "d." : "");
+        from++;
+    } else {
+        from = 0;
+    }
+    text_add(t, s + from, n - from - 1);
+    return n - 1;
+}
+
 /* Equations in comments: what would end the comment is parted. */
 static const char *equation_text(Arena *a, const Equation *q)
 {
@@ -74,6 +97,7 @@ static const char *equation_text(Arena *a, const Equation *q)
             text_print(&safe, " (t1, t2 ...: parts that several need, computed first)");
             break;
         }
+        i += put_name(&safe, &t.s[i], i ? t.s[i - 1] : ' ');
         text_add(&safe, &t.s[i], 1);
         if ((t.s[i] == '*' && t.s[i + 1] == '/') || (t.s[i] == '/' && t.s[i + 1] == '*'))
             text_add(&safe, " ", 1);

@@ -250,6 +250,8 @@ void loops_prelude(Text *t)
                "#else\n"
                "#define NN_KERNEL static\n"
                "#endif\n\n"
+               "/* The steps of a tile. */\n"
+               "#define NN_TILE(step, steps) NN_UNROLL for (int step = 0; step < steps; step++)\n\n"
                "/* Division and remainder that floor. */\n"
                "NN_INLINE long nn_idiv(long a, long b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }\n"
                "NN_INLINE long nn_mod(long a, long b) { return a - b * nn_idiv(a, b); }\n"

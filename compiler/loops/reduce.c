@@ -19,8 +19,7 @@ static void over_tile(Nest *n, const char *format, const char *what, const char 
     const Choice *c = n->c;
 
     for (int d = 0; d < c->ntiles; d++)
-        line(&n->out, n->depth + d, "NN_UNROLL for (int %s = 0; %s < %d; %s++)", n->step_name[d], n->step_name[d],
-             n->tile[d], n->step_name[d]);
+        line(&n->out, n->depth + d, "NN_TILE(%s, %d)", n->step_name[d], n->tile[d]);
     line(&n->out, n->depth + c->ntiles, format, what, value);
 }
 

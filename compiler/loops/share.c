@@ -10,7 +10,7 @@
 
 /* A program with fewer functions keeps them apart. So do few functions that would leave the compiler no constants for the
  * addresses inside a tile: without, it runs out of registers. */
-enum { FEW_FUNCTIONS = 128, FEW_TILES = 3, MOST_SIZES = 24 };
+enum { FEW_FUNCTIONS = 128, FEW_TILES = 3 };
 
 typedef enum { TOKEN_TEXT, TOKEN_NAME, TOKEN_NUMBER } TokenKind;
 
@@ -116,7 +116,7 @@ static void form_read(Arena *a, Form *f)
         s += t.n;
         bool blank = *t.s == ' ' || *t.s == '\n';
         bool after_type = is_type(&last) || (token_is(&last, "*") && is_type(&before));
-        if (t.kind == TOKEN_NAME && after_type && !is_type(&t)) {
+        if (t.kind == TOKEN_NAME && (after_type || (head && !is_type(&t) && token_is(&before, "NN_TILE"))) && !is_type(&t)) {
             if (!is_declared(&declared, &t))
                 PUSH(a, declared, t);
             if (head)
@@ -126,7 +126,7 @@ static void form_read(Arena *a, Form *f)
             array = false;
         }
         inside = array && (*t.s == '[' || (inside && *t.s != ']'));
-        head = token_is(&t, "NN_UNROLL") || (head && *t.s != ')');
+        head = token_is(&t, "NN_UNROLL") || token_is(&t, "NN_TILE") || (head && *t.s != ')');
         if (t.kind == TOKEN_NUMBER && (head || inside))
             t.kind = TOKEN_TEXT;
         if (t.kind == TOKEN_NAME && token_is(&last, "*") && before.kind == TOKEN_NUMBER && is_declared(&steps, &t))
@@ -159,18 +159,31 @@ static void form_read(Arena *a, Form *f)
 
 /* --- sizes --- */
 
-/* Number j of all functions of a form. */
+/* A number of all functions of a form. */
 typedef struct Column {
-    const int64_t *at; /* by function */
-    const char *text;  /* what stands for it in the shared text: a parameter, or what follows from others */
-    bool literal;
+    int64_t *at;      /* by function */
+    const char *text; /* what stands for it: a parameter, or what follows from columns before it */
+    bool parameter;
 } Column;
 
-static bool same_column(int n, const int64_t *x, const int64_t *y) { return memcmp(x, y, (size_t)n * sizeof *x) == 0; }
+typedef struct Columns {
+    Arena *arena;
+    int functions;
+    LIST(Column) list; /* that differ somewhere, each once; from small numbers to large ones: strides follow from sizes */
+} Columns;
 
-/* y = a * x + b for all, with whole a > 0 and b. */
+static int compare_columns(const Columns *c, const int64_t *x, const int64_t *y)
+{
+    for (int i = 0; i < c->functions; i++)
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    return 0;
+}
+
+/* y = a * x + b, with whole a > 0 and a small b: with a large one it would be chance. */
 static bool is_affine(int n, const int64_t *x, const int64_t *y, int64_t *a, int64_t *b)
 {
+    enum { SMALL = 32 };
     int k = 1;
 
     while (k < n && x[k] == x[0])
@@ -182,7 +195,7 @@ static bool is_affine(int n, const int64_t *x, const int64_t *y, int64_t *a, int
     for (int i = 0; i < n; i++)
         if (y[i] != *a * x[i] + *b)
             return false;
-    return *a > 0;
+    return *a > 0 && *b >= -SMALL && *b <= SMALL;
 }
 
 /* y = a * x * z. */
@@ -197,61 +210,41 @@ static bool is_product(int n, const int64_t *x, const int64_t *z, const int64_t 
     return *a > 0;
 }
 
-typedef struct Sizes {
-    Arena *arena;
-    int functions;
-    int n;
-    const int64_t *at[MOST_SIZES]; /* the parameters, by function */
-} Sizes;
-
 static const char *scaled(Arena *a, int64_t by, const char *x)
 {
     return by == 1 ? x : arena_print(a, "%lld * %s", (long long)by, x);
 }
 
-/* From parameters there are, or NULL. */
-static const char *derived(const Sizes *s, const int64_t *y)
+/* Number k from the columns before it, or NULL. */
+static const char *derived(const Columns *c, int k)
 {
+    const Column *x = c->list.at;
     int64_t by, plus;
 
-    for (int i = 0; i < s->n; i++)
-        if (same_column(s->functions, s->at[i], y))
-            return arena_print(s->arena, "size%d", i);
-    for (int i = 0; i < s->n; i++)
-        if (is_affine(s->functions, s->at[i], y, &by, &plus)) {
-            const char *x = scaled(s->arena, by, arena_print(s->arena, "size%d", i));
-            return plus ? arena_print(s->arena, "(%s %c %lld)", x, plus < 0 ? '-' : '+', (long long)(plus < 0 ? -plus : plus))
-                        : arena_print(s->arena, "(%s)", x);
+    for (int i = 0; i < k; i++)
+        if (is_affine(c->functions, x[i].at, x[k].at, &by, &plus)) {
+            const char *product = scaled(c->arena, by, x[i].text);
+            return plus ? arena_print(c->arena, "(%s %c %lld)", product, plus < 0 ? '-' : '+', (long long)(plus < 0 ? -plus : plus))
+                        : arena_print(c->arena, "(%s)", product);
         }
-    for (int i = 0; i < s->n; i++)
+    for (int i = 0; i < k; i++)
         for (int j = 0; j <= i; j++)
-            if (is_product(s->functions, s->at[i], s->at[j], y, &by))
-                return arena_print(s->arena, "(%s)", scaled(s->arena, by, arena_print(s->arena, "size%d * size%d", i, j)));
+            if (is_product(c->functions, x[i].at, x[j].at, x[k].at, &by))
+                return arena_print(c->arena, "(%s)", scaled(c->arena, by, arena_print(c->arena, "%s * %s", x[i].text, x[j].text)));
     return NULL;
 }
 
-/* What stands for the numbers of a column; NULL when there would be too many parameters. */
-static const char *column_text(Sizes *s, const Token *first, const int64_t *y)
+/* Where the numbers of a token stand in the list, or would: its columns are in order. */
+static int column_place(const Columns *c, const int64_t *at)
 {
-    int k = 1;
+    int i = 0;
 
-    while (k < s->functions && y[k] == y[0])
-        k++;
-    if (k == s->functions)
-        return arena_copy(s->arena, first->s, (size_t)first->n);
-    const char *text = derived(s, y);
-    if (!text && s->n == MOST_SIZES)
-        return NULL;
-    if (!text) {
-        s->at[s->n++] = y;
-        text = derived(s, y);
-    }
-    return arena_print(s->arena, "%s%s", first->type, text);
+    while (i < c->list.n && compare_columns(c, c->list.at[i].at, at) < 0)
+        i++;
+    return i;
 }
 
-/* --- one form --- */
-
-static const int64_t *column(Arena *a, Form *const *forms, int n, int token)
+static int64_t *numbers(Arena *a, Form *const *forms, int n, int token)
 {
     int64_t *at = NEW_ARRAY(a, int64_t, n);
 
@@ -259,6 +252,43 @@ static const int64_t *column(Arena *a, Form *const *forms, int n, int token)
         at[i] = strtoll(forms[i]->tokens.at[token].s, NULL, 10);
     return at;
 }
+
+static bool all_equal(const int64_t *at, int n)
+{
+    for (int i = 1; i < n; i++)
+        if (at[i] != at[0])
+            return false;
+    return true;
+}
+
+static void add_column(Columns *c, int64_t *at)
+{
+    int k = column_place(c, at);
+
+    if (all_equal(at, c->functions) || (k < c->list.n && compare_columns(c, c->list.at[k].at, at) == 0))
+        return;
+    PUSH(c->arena, c->list, (Column){0});
+    for (int i = c->list.n - 1; i > k; i--)
+        c->list.at[i] = c->list.at[i - 1];
+    c->list.at[k].at = at;
+}
+
+/* How many parameters there are. */
+static int name_columns(Columns *c)
+{
+    int parameters = 0;
+
+    for (int k = 0; k < c->list.n; k++) {
+        Column *x = &c->list.at[k];
+        x->text = derived(c, k);
+        x->parameter = !x->text;
+        if (x->parameter)
+            x->text = arena_print(c->arena, "size%d", parameters++);
+    }
+    return parameters;
+}
+
+/* --- one form --- */
 
 /* The sizes come last. */
 static const char *with_parameters(Arena *a, const char *body, int sizes)
@@ -273,31 +303,44 @@ static const char *with_parameters(Arena *a, const char *body, int sizes)
     return t.s;
 }
 
-static void share(Arena *a, Form *const *forms, int n)
+/* The text of the first form with columns in the place of numbers. */
+static const char *shared_body(Columns *c, Form *const *forms, int sizes)
 {
-    Sizes sizes = {.arena = a, .functions = n};
-    Text body = {.arena = a};
+    Text body = {.arena = c->arena};
 
     for (int k = 0; k < forms[0]->tokens.n; k++) {
         const Token *t = &forms[0]->tokens.at[k];
-        const char *text = t->kind == TOKEN_NUMBER ? column_text(&sizes, t, column(a, forms, n, k)) : NULL;
-        if (t->kind == TOKEN_NUMBER && !text)
-            return;
-        text_add(&body, text ? text : t->s, text ? strlen(text) : (size_t)t->n);
+        const int64_t *at = t->kind == TOKEN_NUMBER ? numbers(c->arena, forms, c->functions, k) : NULL;
+        if (!at || all_equal(at, c->functions))
+            text_add(&body, t->s, (size_t)t->n);
+        else
+            text_print(&body, "%s%s", t->type, c->list.at[column_place(c, at)].text);
     }
-    Function *f = forms[0]->function, *one = NEW(a, Function);
-    *one = *f;
-    one->body = with_parameters(a, body.s, sizes.n);
-    one->nsizes = sizes.n;
+    return with_parameters(c->arena, body.s, sizes);
+}
+
+static void share(Arena *a, Form *const *forms, int n)
+{
+    Columns c = {.arena = a, .functions = n};
+
+    for (int k = 0; k < forms[0]->tokens.n; k++)
+        if (forms[0]->tokens.at[k].kind == TOKEN_NUMBER)
+            add_column(&c, numbers(a, forms, n, k));
+    int sizes = name_columns(&c);
+    Function *one = NEW(a, Function);
+    *one = *forms[0]->function;
+    one->body = shared_body(&c, forms, sizes);
+    one->nsizes = sizes;
     one->uses = 0;
     for (int i = 0; i < n; i++) {
         Function *x = forms[i]->function;
         x->shared = one;
-        x->nsizes = sizes.n;
-        x->size = NEW_ARRAY(a, int64_t, sizes.n);
-        for (int k = 0; k < sizes.n; k++)
-            x->size[k] = sizes.at[k][i];
+        x->nsizes = sizes;
+        x->size = NEW_ARRAY(a, int64_t, sizes);
         one->uses += x->uses;
+        for (int k = 0, size = 0; k < c.list.n; k++)
+            if (c.list.at[k].parameter)
+                x->size[size++] = c.list.at[k].at[i];
     }
 }
 

@@ -10,7 +10,7 @@ void line(Text *t, int depth, const char *format, ...)
 {
     va_list args;
 
-    text_print(t, "%*s", 4 * depth, "");
+    text_print(t, "%*s", 2 * depth, ""); /* kernels are deep: by two, not by four */
     va_start(args, format);
     text_vprint(t, format, args);
     va_end(args);
@@ -120,8 +120,7 @@ Piece scope_keep(Scope *s, Piece p, const char *hint)
     }
     /* With two dimensions this is the inner one alone: an array. */
     line(&s->level[0], s->depth, "%s %s[%d];", type, name, n->tile[1]);
-    line(&s->level[0], s->depth, "NN_UNROLL for (int %s = 0; %s < %d; %s++)", n->step_name[1], n->step_name[1],
-         n->tile[1], n->step_name[1]);
+    line(&s->level[0], s->depth, "NN_TILE(%s, %d)", n->step_name[1], n->tile[1]);
     line(&s->level[0], s->depth + 1, "%s[%s] = %s;", name, n->step_name[1], p.text);
     return piece(p.type, p.dims, true, arena_print(a, "%s[%s]", name, n->step_name[1]));
 }
@@ -134,8 +133,7 @@ void scope_end(Scope *s, const char *last)
     for (int d = 0; d <= tiles; d++) {
         text_add(&n->out, s->level[d].n ? s->level[d].s : "", s->level[d].n);
         if (d < tiles)
-            line(&n->out, s->depth + d, "NN_UNROLL for (int %s = 0; %s < %d; %s++) {", n->step_name[d],
-                 n->step_name[d], n->tile[d], n->step_name[d]);
+            line(&n->out, s->depth + d, "NN_TILE(%s, %d) {", n->step_name[d], n->tile[d]);
     }
     line(&n->out, s->depth + tiles, "%s", last);
     for (int d = tiles; d-- > 0;)
