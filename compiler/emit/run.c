@@ -272,16 +272,6 @@ static void print_blocks(Text *t, Runner *r, int number, const char *indent)
     text_print(t, "%s}\n", indent);
 }
 
-/* By one thread. Beside kernels of tasks, one that goes block by block is the clearing of a halo. */
-static void print_all(Text *t, Runner *r, const Kernel *k, const char *indent)
-{
-    if (k->blocked) {
-        text_print(t, "%sfor (long block = 0; block < blocks; block++)\n", indent);
-        indent = arena_print(t->arena, "%s    ", indent);
-    }
-    print_call(t, r, k, indent, "0", all_tasks(t->arena, k));
-}
-
 static void print_tasks(Text *t, Runner *r, const Phase *phase, const char *indent)
 {
     Arena *a = t->arena;
@@ -290,10 +280,10 @@ static void print_tasks(Text *t, Runner *r, const Phase *phase, const char *inde
         const Kernel *k = r->loops->kernels.at[phase->first + i];
         const char *all = all_tasks(a, k);
         if (!r->parallel)
-            print_all(t, r, k, indent);
-        else if (k->threads == 1 || k->blocked) {
+            print_call(t, r, k, indent, "0", all);
+        else if (k->threads == 1) {
             text_print(t, "%sif (thread == 0)\n", indent);
-            print_all(t, r, k, arena_print(a, "%s    ", indent));
+            print_call(t, r, k, arena_print(a, "%s    ", indent), "0", all);
         } else
             print_call(t, r, k, indent, share(r, all, "thread", k->threads), share(r, all, "thread + 1", k->threads));
     }
@@ -307,7 +297,7 @@ static void print_serial(Text *t, Runner *r, const Phase *phase, const char *ind
         text_print(t, "%sif (thread == 0) {\n", indent);
     for (int i = 0; i < phase->count; i++) {
         const Kernel *k = r->loops->kernels.at[phase->first + i];
-        print_all(t, r, k, in);
+        print_call(t, r, k, in, "0", all_tasks(t->arena, k));
     }
     if (r->parallel)
         text_print(t, "%s}\n", indent);

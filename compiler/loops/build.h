@@ -129,13 +129,15 @@ Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, co
 /* same.c */
 Kernel *kernel_equation(Build *b, const Choice *c);
 
+/* nest.c: one block of samples is all there is, and tasks are parts of the result */
+bool parts_block(const Build *b, const Choice *leader);
 /* nest.c: its C; for same.c, which knows those printed before */
 Kernel *kernel_print(Build *b, const Choice *c);
 
 /* move.c */
 Kernel *kernel_pack(Build *b, Tensor *t, const Place *from, const Place *to);
 Kernel *kernel_unpack(Build *b, Tensor *t, const Place *from, const Place *to);
-Kernel *kernel_clear(Build *b, const Place *p);
+Kernel *kernel_clear(Build *b, const Place *p, bool blocked);
 Kernel *kernel_copy(Build *b, const Place *from, const Place *to);
 
 /* function.c */

@@ -72,7 +72,7 @@ static void add_group(Build *b, Choice *leader)
 {
     for (const Choice *c = leader; c; c = c->next)
         if (c->stored && has_halo(&place_written(b, c)->layout))
-            add_kernel(b, kernel_clear(b, place_written(b, c)));
+            add_kernel(b, kernel_clear(b, place_written(b, c), !parts_block(b, leader)));
     for (const Choice *c = leader; c; c = c->next)
         b->loops->cycles += choice_cycles(c);
     add_kernel(b, kernel_equation(b, leader));
@@ -90,7 +90,7 @@ static void add_kernels(Build *b)
         if (t->role != ROLE_INPUT || !b->want_lanes[t->id])
             continue;
         if (has_halo(&b->lanes[t->id].layout))
-            add_kernel(b, kernel_clear(b, &b->lanes[t->id]));
+            add_kernel(b, kernel_clear(b, &b->lanes[t->id], true));
         add_kernel(b, kernel_pack(b, t, &b->rows[t->id], &b->lanes[t->id]));
     }
     for (int i = 0; i < b->choices.n; i++) {

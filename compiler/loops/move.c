@@ -182,7 +182,7 @@ static void clear_all(Text *out, const Layout *l)
     line(out, 3, l->integer ? "nn_storei(to + e, nn_seti(0));" : "nn_store(to + e, nn_set(0.0f));");
 }
 
-Kernel *kernel_clear(Build *b, const Place *p)
+Kernel *kernel_clear(Build *b, const Place *p, bool blocked)
 {
     static const char *const names[] = {"to"};
     Kernel *k = NEW(b->arena, Kernel);
@@ -192,9 +192,9 @@ Kernel *kernel_clear(Build *b, const Place *p)
 
     kernel_arg(k, p->storage, true);
     k->kind = KERNEL_CLEAR;
-    k->blocked = l->order == ORDER_LANES;
+    k->blocked = l->order == ORDER_LANES && blocked;
     k->tasks = 1;
-    k->lane = k->blocked ? LANE_SAMPLES : LANE_AXIS;
+    k->lane = l->order == ORDER_LANES ? LANE_SAMPLES : LANE_AXIS;
     k->why = "zeros around what padded reads need";
     for (int a = 0; a < l->rank; a++)
         inside *= (double)l->size[a];
@@ -202,6 +202,10 @@ Kernel *kernel_clear(Build *b, const Place *p)
     if (k->blocked) {
         k->at_block[0] = true;
         clear_axis(&out, l, 1, 1, "to");
+    } else if (l->order == ORDER_LANES) {
+        line(&out, 1, "for (long task = first; task < end; task++) {");
+        clear_axis(&out, l, 1, 2, "to");
+        line(&out, 1, "}");
     } else {
         clear_all(&out, l);
     }

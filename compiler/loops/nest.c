@@ -283,14 +283,14 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
 
 /* --- the door --- */
 
-/* One block of samples is all there is: where it takes long, its tasks are parts of the result. */
-static bool parts_block(const Nest *n)
+/* Where it takes long. */
+bool parts_block(const Build *b, const Choice *leader)
 {
     double cycles = 0;
 
-    for (const Choice *c = n->c; c; c = c->next)
+    for (const Choice *c = leader; c; c = c->next)
         cycles += choice_cycles(c);
-    return n->b->graph->batch <= LANES && cycles >= WORTH_PARTS;
+    return b->graph->batch <= LANES && cycles >= WORTH_PARTS;
 }
 
 static void print_tasks(Nest *n)
@@ -303,7 +303,7 @@ static void print_tasks(Nest *n)
     k->tasks = 1;
     if (c->lane == LANE_SAMPLES)
         nest_note(n, c->lane_index, LANES, LOOP_LANE);
-    if (c->lane == LANE_SAMPLES && !parts_block(n)) {
+    if (c->lane == LANE_SAMPLES && !parts_block(n->b, c)) {
         k->blocked = true;
     } else if (c->flat) {
         k->tasks = place_written(n->b, c)->layout.count / LANES;

@@ -115,7 +115,7 @@ static void find_pulled(Queue *o)
     for (int i = 0; i < o->n; i++)
         for (int j = 0; j < o->node[i].before.n; j++) {
             Node *x = &o->node[o->node[i].before.at[j]];
-            if (x->k->kind != KERNEL_CLEAR || !x->k->blocked || o->node[i].k->lane != LANE_SAMPLES || x->before.n > 0 ||
+            if (x->k->kind != KERNEL_CLEAR || x->k->lane != LANE_SAMPLES || x->k->blocked != o->node[i].k->blocked || x->before.n > 0 ||
                 !writes(o->node[i].k, x->k->arg[0]))
                 continue;
             x->pulled = true;
@@ -221,6 +221,8 @@ static int take(Queue *o, int i, Phase *p, int phase)
     for (int j = 0; j < x->before.n; j++)
         if (o->node[x->before.at[j]].phase < 0)
             taken += take(o, x->before.at[j], p, phase);
+    if (x->k->blocked != (p->kind == PHASE_BLOCKS))
+        bug("kernel %s in a phase of another kind", x->k->function->name);
     x->phase = phase;
     PUSH(o->b->arena, o->b->loops->kernels, x->k);
     if (x->k->threads > p->threads)

@@ -39,8 +39,6 @@ static void print_run(Text *t, const Loops *l, const char *prefix)
             text_print(t, "        for (long block = all * part / parts; block < all * (part + 1) / parts; block++) {\n");
         else if (p->kind == PHASE_SERIAL)
             text_print(t, "        if (part > 0) {\n            continue;\n        }\n");
-        if (!blocks) /* for a halo cleared beside tasks */
-            text_print(t, "        const long block = 0;\n        (void)block;\n");
         for (int j = p->first; j < p->first + p->count; j++) {
             const Kernel *k = l->kernels.at[j];
             text_print(t, blocks ? "            " : "        ");
