@@ -291,7 +291,7 @@ Val global_value(Checker *c, const Node *name, bool *found)
     *found = true;
     for (int i = c->globals.n; i-- > 0;) {
         Bind *b = &c->globals.at[i];
-        if (strcmp(b->name, name->text) == 0) {
+        if (strcmp(b->name, name->text) == 0 && (in_library(b->span) || !in_library(name->span))) {
             b->used = true;
             return b->val;
         }

@@ -73,7 +73,7 @@ static Expr *element_name(Checker *c, Frame *f, Elem *el, const Node *n)
         if (strcmp(el->index[i].name, n->text) == 0)
             return el->index[i].value;
     if (!frame_find(f, n->text)) {
-        if (strcmp(n->text, "batch") == 0)
+        if (is_sample_count(c, n))
             return expr_scalar(c->arena, graph_scalar(c->graph, "count"));
         if (!c->applies_default)
             global_value(c, n, &found);

@@ -16,6 +16,15 @@ static bool is_clock(const char *name)
     return false;
 }
 
+bool is_sample_count(Checker *c, const Node *n)
+{
+    bool found = false;
+
+    if (strcmp(n->text, "batch") == 0)
+        global_value(c, n, &found);
+    return strcmp(n->text, "batch") == 0 && !found;
+}
+
 static bool name_dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
 {
     for (int i = el ? el->nindex : 0; i-- > 0;)
@@ -38,7 +47,7 @@ static bool name_dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
         if (field || (c->transform && !found))
             return true;
     }
-    return strcmp(n->text, "random") == 0 || strcmp(n->text, "batch") == 0;
+    return strcmp(n->text, "random") == 0 || is_sample_count(c, n);
 }
 
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)

@@ -280,7 +280,10 @@ void define_all(Checker *c, const Node *tree);
 int defs_find(Checker *c, const char *first, const char *name, Def ***defs);
 int defs_in(Checker *c, const char *space, const char *name, Def ***defs);
 bool def_visible(const char *first, const Def *d);
+/* What the file means by the name: a constant, an option, a definition. The library does not see the file's constants. */
 Val global_value(Checker *c, const Node *name, bool *found);
+/* `batch` as the number of samples: the file has no constant or option of this name. */
+bool is_sample_count(Checker *c, const Node *n);
 
 /* --- names.c --- */
 /* Are the names in n, and the settings of their calls, known? For what cannot be evaluated. */
