@@ -16,14 +16,23 @@
 
 #include <math.h>
 
-enum { MOST_WALKED = 5, LINE = 64 }; /* indices whose order is tried; bytes that are fetched at once */
+enum { MOST_WALKED = 5, LINE = 64, MOST_TERMS = 6 }; /* indices whose order is tried; bytes that are fetched at once; see Subscript */
 
 /* Bytes a cycle from the second-level cache; from what lies behind it, line by line, or in long rows that the processor
  * foresees; from memory. */
 enum { NEAR = 32, FAR = 8, FAR_ROWS = 24, MEMORY = 5, LAST_CACHE = 16 /* times the second */ };
 
+/* A subscript as a sum of indices with factors, which is looked at for every order that is tried; other ones keep
+ * terms = -1. */
+typedef struct Subscript {
+    int terms;
+    int position[MOST_TERMS]; /* in the box */
+    double factor[MOST_TERMS];
+} Subscript;
+
 typedef struct Walk {
     const Choice *choice;
+    const Subscript (*subscript)[MAX_RANK]; /* of each load */
     int64_t extent[MAX_BOX]; /* by position in the box: values that the loops so far go through */
     int n;
     int position[MOST_WALKED]; /* in the box, outermost first */
@@ -83,30 +92,51 @@ static double combinations(const Walk *w, const Expr *e)
     return n;
 }
 
+static double lesser(double a, double b) { return a < b ? a : b; }
+
 /* Different values of a subscript: places with a stride leave out those between. */
-static double values(const Walk *w, const Expr *e)
+static double values(const Walk *w, const Subscript *s, const Expr *e)
 {
-    return e->kind == EXPR_LOAD ? 1e30 : fmin(1 + spread(w, e), combinations(w, e));
+    double spread_of = 1, combined = 1;
+
+    if (s->terms < 0)
+        return e->kind == EXPR_LOAD ? 1e30 : lesser(1 + spread(w, e), combinations(w, e));
+    for (int i = 0; i < s->terms; i++) {
+        double n = (double)w->extent[s->position[i]];
+        spread_of += s->factor[i] * (n - 1);
+        combined *= n;
+    }
+    return lesser(spread_of, combined);
+}
+
+static void note_subscript(const Equation *q, const Expr *e, Subscript *s)
+{
+    Affine f;
+
+    s->terms = -1;
+    if (!expr_affine(e, &f) || f.n > MOST_TERMS)
+        return;
+    for (int i = 0; i < f.n; i++) {
+        int k = 0;
+        while (k < q->nbox && q->box[k] != f.index[i])
+            k++;
+        if (k == q->nbox)
+            return;
+        s->position[i] = k;
+        s->factor[i] = fabs((double)f.coef[i]);
+    }
+    s->terms = f.n;
 }
 
 /* Bytes of a load's tensor that the loops so far meet. */
-static double footprint(const Walk *w, const Expr *load)
+static double footprint(const Walk *w, int load)
 {
-    const Tensor *t = load->tensor;
-    bool samples = t->batched && over_samples(w->choice);
-    double bytes = samples ? LINE : 4;
+    const Expr *e = w->choice->value->at[load];
+    const Tensor *t = e->tensor;
+    double bytes = t->batched && over_samples(w->choice) ? LINE : 4;
 
-    for (int a = 0; a < load->nargs; a++)
-        bytes *= fmin(values(w, load->args[a]), (double)t->size[a]);
-    return bytes;
-}
-
-static double footprints(const Walk *w)
-{
-    double bytes = 0;
-
-    for (int i = 0; i < w->choice->value->n; i++)
-        bytes += footprint(w, w->choice->value->at[i]);
+    for (int a = 0; a < e->nargs; a++)
+        bytes *= lesser(values(w, &w->subscript[load][a], e->args[a]), (double)t->size[a]);
     return bytes;
 }
 
@@ -114,14 +144,14 @@ static double footprints(const Walk *w)
  * the cache grow as what is met does, if what was met before fits there, else with the steps. */
 static void widen(Walk *w, double *bytes, double cache, int i, int64_t extent, double steps)
 {
-    const Loads *l = w->choice->value;
-    double before[MAX_LOADS], inside = footprints(w);
+    int n = w->choice->value->n;
+    double before[MAX_LOADS], inside = 0;
 
-    for (int k = 0; k < l->n; k++)
-        before[k] = footprint(w, l->at[k]);
+    for (int k = 0; k < n; k++)
+        inside += before[k] = footprint(w, k);
     w->extent[i] = extent;
-    for (int k = 0; k < l->n; k++)
-        bytes[k] *= inside > cache ? steps : footprint(w, l->at[k]) / before[k];
+    for (int k = 0; k < n; k++)
+        bytes[k] *= inside > cache ? steps : footprint(w, k) / before[k];
 }
 
 /* Steps of a reduced index; samples in lanes go by in blocks. */
@@ -154,7 +184,7 @@ static double traffic(Walk *w, double cache, bool all)
     if (p->n > 0)
         w->extent[c->outer + p->n - 1] = p->step;
     for (int i = 0; i < c->value->n; i++)
-        bytes[i] = footprint(w, c->value->at[i]);
+        bytes[i] = footprint(w, i);
     if (p->strip[0] > 0) {
         for (int k = STRIPS; k-- > 0;) {
             int i = w->position[w->n - STRIPS + k];
@@ -307,7 +337,8 @@ static double take_if_better(Choice *c, const Walk *best, double cycles, double 
 
 double choose_walk(Choice *c)
 {
-    Walk w = {.choice = c}, best;
+    Subscript subscript[MAX_LOADS][MAX_RANK];
+    Walk w = {.choice = c, .subscript = subscript}, best;
 
     c->pieces = w.pieces;
     for (int i = 0; i < c->outer; i++)
@@ -321,6 +352,9 @@ double choose_walk(Choice *c)
             w.position[w.n++] = i;
         }
     best = w;
+    for (int i = 0; i < c->value->n; i++)
+        for (int a = 0; a < c->value->at[i]->nargs; a++)
+            note_subscript(c->q, c->value->at[i]->args[a], &subscript[i][a]);
     double cycles = walk_cycles(&w), least = cycles;
     try_orders(&w, 0, &best, &least);
     cycles = take_if_better(c, &best, cycles, least);
