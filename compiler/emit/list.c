@@ -79,8 +79,12 @@ static void print_case(Text *t, const Kernel *k, int number)
     }
     if (!k->blocked)
         text_print(t, "%sfirst, end", comma);
-    else if (k->takes_block)
+    else if (k->takes_block) {
         text_print(t, "%sl->block", comma);
+        comma = ", ";
+    }
+    if (k->strip)
+        text_print(t, "%sl->strip", comma);
     for (int i = 0; i < f->nsizes; i++)
         text_print(t, ", k[%d]", i + 1);
     text_print(t, "); return %d;\n", args);
@@ -108,7 +112,8 @@ static const char helpers[] =
     "/* A graph of many kernels is a table of numbers (--emit=loops shows it with names). Of each phase: how it runs, on how\n"
     " * many threads at most, how many numbers follow, and the place of the room that each thread has in it, counted from 1,\n"
     " * or 0. Then each call: its kernel (where its case and its sizes stand in @_kernels), unless block by block its tasks,\n"
-    " * where all threads share them how many at most; the places of its pointers, its streams of random numbers. */\n"
+    " * where all threads share them how many at most; the places of its pointers, its streams of random numbers. Block by\n"
+    " * block, before some calls that are made again for every strip: how many strips, and how many numbers the calls take. */\n"
     "enum { @_END, @_BLOCKS, @_TASKS, @_SERIAL, @_FINITE };\n\n"
     "/* A place is two numbers: bytes from the start of a part of memory, with the part in the last three bits, and bytes from\n"
     " * one block of samples to the next. */\n"
@@ -118,7 +123,7 @@ static const char helpers[] =
     "    const int64_t *places;\n"
     "    const void *const *given; /* the caller's arrays */\n"
     "    const unsigned char *part[@_PARTS];\n"
-    "    long n, blocks, block;\n"
+    "    long n, blocks, block, strip;\n"
     "    int thread, threads;\n"
     "} @_list;\n\n"
     "static void *@_at(const @_list *l, uint32_t place)\n"
@@ -143,11 +148,16 @@ static const char carry_out[] =
     "            l->part[@_IN_ROOM] = @_at(l, c[3] - 1);\n"
     "        if (how == @_FINITE && !isfinite(*(const double *)l->part[@_IN_ROOM]))\n"
     "            return; /* a loss that is not finite changes nothing */\n"
+    "        l->block = 0;\n"
     "        if (how == @_BLOCKS) {\n"
     "            const long end = @_share(l->blocks, l->thread + 1, l->threads, most);\n"
     "            for (l->block = @_share(l->blocks, l->thread, l->threads, most); l->block < end; l->block++)\n"
-    "                for (c = calls; c < after;)\n"
-    "                    c += 1 + @_call(l, @_kernels + c[0], c + 1, 0, 0);\n"
+    "                for (const uint32_t *turn = calls, *next; turn < after; turn = next) {\n"
+    "                    next = turn + 2 + turn[1];\n"
+    "                    for (l->strip = 0; l->strip < (long)turn[0]; l->strip++)\n"
+    "                        for (c = turn + 2; c < next;)\n"
+    "                            c += 1 + @_call(l, @_kernels + c[0], c + 1, 0, 1);\n"
+    "                }\n"
     "        } else if (how == @_TASKS) {\n"
     "            for (c = calls; c < after;)\n"
     "                c += 3 + @_call(l, @_kernels + c[0], c + 3, @_share(c[1], l->thread, l->threads, (int)c[2]),\n"
@@ -257,14 +267,48 @@ static void put_call(Listing *l, const Lists *all, const Kernel *k, PhaseKind ki
         put(&l->calls, k->number[i]);
 }
 
-static int count_numbers(const Loops *l, const Phase *p)
+static int count_numbers(const Loops *l, PhaseKind kind, int first, int end)
 {
     static const int before[] = {[PHASE_BLOCKS] = 1, [PHASE_TASKS] = 3, [PHASE_SERIAL] = 2};
     int n = 0;
 
-    for (int i = p->first; i < p->first + p->count; i++)
-        n += before[p->kind] + l->kernels.at[i]->nargs + l->kernels.at[i]->nnumbers;
+    for (int i = first; i < end; i++)
+        n += before[kind] + l->kernels.at[i]->nargs + l->kernels.at[i]->nnumbers;
     return n;
+}
+
+/* Where the kernels end that take turns with the first, or those with one strip each. */
+static int turn_end(const Loops *l, int first, int end)
+{
+    int i = first;
+
+    if (l->kernels.at[i]->strips)
+        return i + l->kernels.at[i]->in_turn;
+    while (i < end && !l->kernels.at[i]->strips)
+        i++;
+    return i;
+}
+
+static int count_turns(const Loops *l, const Phase *p)
+{
+    int n = 0;
+
+    for (int i = p->first; i < p->first + p->count; i = turn_end(l, i, p->first + p->count))
+        n++;
+    return n;
+}
+
+static void put_calls(Listing *l, const Lists *all, const Loops *loops, const Phase *p)
+{
+    for (int i = p->first, next = i; i < p->first + p->count; i++) {
+        const Kernel *k = loops->kernels.at[i];
+        if (p->kind == PHASE_BLOCKS && i == next) {
+            next = turn_end(loops, i, p->first + p->count);
+            put(&l->calls, k->strips ? k->strips : 1);
+            put(&l->calls, count_numbers(loops, p->kind, i, next));
+        }
+        put_call(l, all, k, p->kind);
+    }
 }
 
 static void put_phase(Listing *l, int how, int most, int numbers, int room)
@@ -287,10 +331,12 @@ void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, G
         const Room *room = &work->room[i];
         if (i == update)
             put_phase(&l, HOW_FINITE, 0, 0, 1 + place(&l, place_of(&l, loss), 0));
-        put_phase(&l, how[phase->kind], phase->threads, count_numbers(loops, phase),
+        int numbers = count_numbers(loops, phase->kind, phase->first, phase->first + phase->count);
+        if (phase->kind == PHASE_BLOCKS)
+            numbers += 2 * count_turns(loops, phase);
+        put_phase(&l, how[phase->kind], phase->threads, numbers,
                   room->bytes ? 1 + place(&l, work->buffers[room->buffer].offset + PART_WORK, room->bytes) : 0);
-        for (int k = 0; k < phase->count; k++)
-            put_call(&l, all, loops->kernels.at[phase->first + k], phase->kind);
+        put_calls(&l, all, loops, phase);
     }
     end_line(&l.calls);
     end_line(&l.places);

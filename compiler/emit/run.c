@@ -40,7 +40,7 @@ static const char *kind_name(const Program *p, GraphKind kind)
 /* --- names --- */
 
 /* Variables that the function has besides its storages. */
-static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "room", "share", "thread", "threads", "begin", "end"};
+static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "room", "strip", "share", "thread", "threads", "begin", "end"};
 enum { NTAKEN = sizeof taken / sizeof taken[0] };
 
 static uint32_t hash_text(const char *s)
@@ -253,6 +253,19 @@ static void print_room(Text *t, const Runner *r, int phase, const char *indent)
             print_storage(t, r, r->loops->storages.at[i], indent);
 }
 
+/* A kernel, or some that take turns strip by strip. */
+static void print_turn(Text *t, Runner *r, int first, const char *indent)
+{
+    const Kernel *k = r->loops->kernels.at[first];
+
+    if (k->strips)
+        text_print(t, "%sfor (long strip = 0; strip < %lld; strip++) {\n", indent, (long long)k->strips);
+    for (int i = 0; i < k->in_turn; i++)
+        print_call(t, r, r->loops->kernels.at[first + i], arena_print(t->arena, k->strips ? "%s    " : "%s", indent), NULL, NULL);
+    if (k->strips)
+        text_print(t, "%s}\n", indent);
+}
+
 static void print_blocks(Text *t, Runner *r, int number, const char *indent)
 {
     const Phase *phase = &r->loops->phases.at[number];
@@ -265,10 +278,8 @@ static void print_blocks(Text *t, Runner *r, int number, const char *indent)
     else
         text_print(t, "%sfor (long block = 0; block < blocks; block++) {\n", indent);
     print_room(t, r, number, in);
-    for (int i = 0; i < phase->count; i++) {
-        const Kernel *k = r->loops->kernels.at[phase->first + i];
-        print_call(t, r, k, in, NULL, NULL);
-    }
+    for (int i = 0; i < phase->count; i += r->loops->kernels.at[phase->first + i]->in_turn)
+        print_turn(t, r, phase->first + i, in);
     text_print(t, "%s}\n", indent);
 }
 
@@ -466,7 +477,7 @@ static void print_listed(Text *t, const Runner *r, const char *name)
         text_print(t, "work, (const unsigned char *)scalars, work}, ");
     else
         text_print(t, "context + %lld, context, context}, ", (long long)r->plan->work_offset);
-    text_print(t, "%s, (%s + %d) / %d, 0, %s};\n\n    %s_carry_out(&list);\n", n, n, LANES - 1, LANES,
+    text_print(t, "%s, (%s + %d) / %d, 0, 0, %s};\n\n    %s_carry_out(&list);\n", n, n, LANES - 1, LANES,
                r->parallel ? "thread, threads" : "0, 1", r->prefix);
 }
 

@@ -8,8 +8,8 @@
  * A tile needs n x n elements of x, n = m + 2, and instead of 9 m^2 products for each pair of channels n^2:
  *
  *     U[a,e,c,o] = (G w G')[a,e]            of each pair of channels: once for all samples
- *     V[b,a,e,t,c] = (B' x B)[a,e]          of tile t, n x n elements
- *     M[b,a,e,t,o] = sum[c] U[a,e,c,o] * V[b,a,e,t,c]
+ *     V[b,a,e,ti,tj,c] = (B' x B)[a,e]      of tile ti, tj, n x n elements
+ *     M[b,a,e,ti,tj,o] = sum[c] U[a,e,c,o] * V[b,a,e,ti,tj,c]
  *     y[b,o,m*ti+u,m*tj+v] = tail((A' M A)[u,v])
  *
  * The gradient of the weights is the same turned round: what was made of w makes w, what made y is made of g,
@@ -255,13 +255,13 @@ typedef struct Points {
     Arena *arena;
     Tensor *tensor;
     int first;
-    Expr *at[5];
+    Expr *at[6];
 } Points;
 
 static Expr *point_at(int k, int l, const void *user)
 {
     const Points *s = user;
-    Expr *at[5];
+    Expr *at[6];
 
     memcpy(at, s->at, sizeof at);
     at[s->first] = number(s->arena, k);
@@ -317,27 +317,31 @@ static Tensor *make_places(Winograd *p, const Window *w, const char *name, Side 
     new_tiles(p, w, s.tile);
     rename_to(&s.others, w->batch, expr_index(a, b));
     rename_to(&s.others, channel, expr_index(a, c));
-    Expr *at[] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1]), tile_number(p, w, s.tile), expr_index(a, c)};
+    Expr *at[6] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1])};
     if (w->gradient) {
-        Expr *t = at[3];
-        at[3] = at[4];
-        at[4] = t;
+        at[3] = expr_index(a, c);
+        at[4] = tile_number(p, w, s.tile);
+    } else {
+        at[3] = expr_index(a, s.tile[0]);
+        at[4] = expr_index(a, s.tile[1]);
+        at[5] = expr_index(a, c);
     }
-    return add_equation(p, w, name, 5, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &s))->out;
+    return add_equation(p, w, name, w->gradient ? 5 : 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &s))->out;
 }
 
 static Tensor *make_products(Winograd *p, const Window *w, Tensor *weights, Tensor *places)
 {
     Arena *a = p->arena;
-    Index *point[2], *c = index_like(p, w->channel);
+    Index *point[2], *tile[2], *c = index_like(p, w->channel);
 
     new_points(p, w, point);
+    new_tiles(p, w, tile);
     Expr *x = expr_index(a, point[0]), *y = expr_index(a, point[1]), *in = expr_index(a, c);
     Expr *b = expr_index(a, index_like(p, w->batch)), *o = expr_index(a, index_like(p, w->out));
-    Expr *t = expr_index(a, index_new(a, "t", places->size[3]));
-    Expr *u[] = {x, y, in, o}, *v[] = {b, x, y, t, in}, *at[] = {b, x, y, t, o};
+    Expr *ti = expr_index(a, tile[0]), *tj = expr_index(a, tile[1]);
+    Expr *u[] = {x, y, in, o}, *v[] = {b, x, y, ti, tj, in}, *at[] = {b, x, y, ti, tj, o};
     Expr *product = expr_op(a, "mul", expr_load(a, weights, u, false), expr_load(a, places, v, false), NULL);
-    Equation *q = add_equation(p, w, "M", 5, at, EQ_SUM, product);
+    Equation *q = add_equation(p, w, "M", 6, at, EQ_SUM, product);
     equation_set_box(q, 1, &c);
     return q->out;
 }
@@ -369,8 +373,9 @@ static void rewrite_window(Winograd *p, const Window *w)
         inside[axis] = index_new(a, axis ? "v" : "u", w->method->m);
         rename_to(&r, w->place[axis], in_tile(p, w, tile[axis], expr_index(a, inside[axis])));
     }
-    m.at[3] = tile_number(p, w, tile);
-    m.at[4] = expr_index(a, w->out);
+    m.at[3] = expr_index(a, tile[0]);
+    m.at[4] = expr_index(a, tile[1]);
+    m.at[5] = expr_index(a, w->out);
     make_result(p, w, &r, transform_both(a, w->method, OUTPUT, inside, point_at, &m));
 }
 

@@ -55,6 +55,9 @@ typedef struct Choice {
     struct Choice *leader; /* the one whose kernel carries it out, or NULL: it has a kernel of its own */
     struct Choice *next;   /* carried out after it at every point of the result, in the same kernel; see group.c */
     bool stored;           /* somebody outside of the group reads the result */
+    Index *strip;          /* the kernel carries out one step of it at a time, in turn with others; or NULL; see strip.c */
+    struct Choice *after;  /* the one that follows in each step, or NULL */
+    int passed;            /* the axis of the result that has one step only, read by the one that follows; 0: none */
     double flops, bytes, cycles;
     const char *why;
 } Choice;
@@ -101,8 +104,11 @@ Choice *choose_lane(Build *b, Equation *q);
 void choose_groups(Build *b);
 /* turn.c */
 Equation *turn_weights(Build *b, Equation *q);
+/* strip.c */
+void choose_strips(Build *b);
 /* tile.c */
 void choose_tile(Choice *c);
+void choose_tile_near(Choice *c); /* all it reads being near */
 /* Rough: of one block of samples, or of the one. */
 double choice_cycles(const Choice *c);
 /* bounds.c */

@@ -50,8 +50,12 @@ static const char *parameters(Arena *a, const Kernel *k, const char *const *name
     }
     if (!k->blocked)
         text_print(&t, "%slong first, long end", comma);
-    else if (k->takes_block)
+    else if (k->takes_block) {
         text_print(&t, "%slong block", comma);
+        comma = ", ";
+    }
+    if (k->strip)
+        text_print(&t, "%slong %s", comma, k->strip);
     return t.s;
 }
 
@@ -148,6 +152,8 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, con
     Arena *a = b->functions->arena;
 
     k->takes_block = k->blocked && has_word(body, "block");
+    if (k->strip && !has_word(body, k->strip))
+        k->strip = NULL;
     const char *full = arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body);
 
     uint32_t hash = hash_text(full);
@@ -198,8 +204,12 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
     }
     if (!k->blocked)
         text_print(t, "%s%s, %s", comma, first, end);
-    else if (k->takes_block)
+    else if (k->takes_block) {
         text_print(t, "%sblock", comma);
+        comma = ", ";
+    }
+    if (k->strip)
+        text_print(t, "%sstrip", comma);
     for (int i = 0; i < f->nsizes; i++)
         text_print(t, ", %lld", (long long)f->size[i]);
     text_print(t, ")");

@@ -73,9 +73,14 @@ static void layout_single(Layout *l)
         l->origin += l->low[a] * l->stride[a];
 }
 
-/* `natural`: nothing between neighbours, so that another tensor's view of the same bytes is row-major too. */
-static void layout_lanes(Layout *l, bool natural)
+/* `natural`: nothing between neighbours, so that another tensor's view of the same bytes is row-major too. `passed`: an axis
+ * of which one step is there at a time; 0 for none. */
+static void layout_lanes(Layout *l, bool natural, int passed)
 {
+    int64_t steps = l->size[passed];
+
+    if (passed)
+        l->size[passed] = 1;
     int64_t block = lay_axes(l, 1, LANES);
 
     if (!natural && l->rank > 2 && l->stride[1] % PAGE == 0) {
@@ -87,6 +92,10 @@ static void layout_lanes(Layout *l, bool natural)
     l->origin = 0;
     for (int a = 1; a < l->rank; a++)
         l->origin += l->low[a] * l->stride[a];
+    if (passed) {
+        l->size[passed] = steps;
+        l->stride[passed] = 0;
+    }
 }
 
 Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, const Layout *l)
@@ -405,6 +414,7 @@ static void find_halos(Build *b)
 static void find_strides(Build *b)
 {
     bool *natural = NEW_ARRAY(b->arena, bool, b->graph->tensors.n);
+    int *passed = NEW_ARRAY(b->arena, int, b->graph->tensors.n);
 
     for (int i = 0; i < b->graph->equations.n; i++) {
         const Equation *q = b->graph->equations.at[i];
@@ -412,10 +422,14 @@ static void find_strides(Build *b)
         if (from && from->batched && !has_halo(&b->lanes[from->id].layout) && !has_halo(&b->lanes[q->out->id].layout))
             natural[from->id] = natural[q->out->id] = true;
     }
+    for (int i = 0; i < b->choices.n; i++)
+        for (const Choice *c = b->choices.at[i]; c && b->choices.at[i]->passed; c = c->next)
+            if (c->stored)
+                passed[c->q->out->id] = b->choices.at[i]->passed;
     for (int i = 0; i < b->graph->tensors.n; i++) {
         const Tensor *t = b->graph->tensors.at[i];
         if (t->batched)
-            layout_lanes(&b->lanes[t->id].layout, natural[t->id]);
+            layout_lanes(&b->lanes[t->id].layout, natural[t->id], passed[t->id]);
     }
 }
 

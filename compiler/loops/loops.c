@@ -178,6 +178,7 @@ Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f)
     graph_scalar(b.graph, "steps");
     choose_lanes(&b);
     choose_groups(&b);
+    choose_strips(&b);
     choose_tiles(&b);
     find_makers(&b);
     layouts_make(&b);
@@ -201,7 +202,7 @@ Storage *loops_storage(const Loops *l, const char *tensor)
 /* --- --emit=loops --- */
 
 static const char *const lane_names[] = {"samples", "samples, summed", "axis", "axis, summed", "none"};
-static const char *const role_names[] = {"parallel", "serial", "tile", "lane", "reduce"};
+static const char *const role_names[] = {"parallel", "serial", "tile", "lane", "reduce", "strip"};
 static const char *const kind_names[] = {"equation", "pack", "unpack", "clear", "copy"};
 static const char *const phase_names[] = {"block by block", "tasks", "one thread"};
 
@@ -235,8 +236,12 @@ void loops_print(Text *t, const Loops *l)
     for (int i = 0; i < l->phases.n; i++) {
         const Phase *p = &l->phases.at[i];
         text_print(t, "  phase %d, %s\n", i + 1, phase_names[p->kind]);
-        for (int j = 0; j < p->count; j++)
-            print_kernel(t, l, l->kernels.at[p->first + j]);
+        for (int j = 0; j < p->count; j++) {
+            const Kernel *k = l->kernels.at[p->first + j];
+            if (k->strips)
+                text_print(t, "    %d kernels in turn, %lld strips\n", k->in_turn, (long long)k->strips);
+            print_kernel(t, l, k);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
  *     choose.c  roles of indices, the lane
  *     group.c   equations that are carried out together, point by point
  *     bounds.c  sums that stay where padded loads are inside
+ *     strip.c   kernels that run in turn, strip by strip
  *     tile.c    the register tile
  *     walk.c    in which order the tiles are visited
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
@@ -29,7 +30,7 @@
  *
  * Kernels are static C functions  void NAME(pointers..., numbers..., [long n,] long first, long end)  that carry
  * out tasks first..end-1, where n is the number of samples in this call; or, block by block,
- * void NAME(pointers..., numbers..., [long n,] [long block]). Any split of the tasks or blocks over threads gives the
+ * void NAME(pointers..., numbers..., [long n,] [long block,] [long strip]). Any split of the tasks or blocks over threads gives the
  * same bits: a task writes outputs of its own and holds every sum it needs. */
 #ifndef NNC_LOOPS_H
 #define NNC_LOOPS_H
@@ -87,6 +88,7 @@ typedef enum {
     LOOP_TILE,     /* unrolled, held in registers */
     LOOP_LANE,     /* runs over the sixteen lanes */
     LOOP_REDUCE,
+    LOOP_STRIP,    /* outside of the kernel, which is called for one step */
 } LoopRole;
 
 typedef struct Loop {
@@ -131,6 +133,9 @@ typedef struct Kernel {
     bool at_block[MAX_ARGS]; /* blocked: the pointer is to the block's own numbers, not to those of the first */
     bool takes_n;           /* then `long n` */
     bool takes_block;       /* then `long block` */
+    const char *strip;      /* then a long of this name: the step of an index; or NULL */
+    int64_t strips;         /* steps, of the first of some kernels that run one after the other for each step; else 0 */
+    int in_turn;            /* so many kernels: this one and those that follow it */
     int64_t tasks;          /* 1 when blocked */
     int threads;            /* more than this are not worth their synchronisation (1 = serial) */
     int time;               /* see Storage.first */
@@ -180,8 +185,8 @@ typedef struct Functions {
 /* The graph after graph_fuse; it is not changed, but the kernels point into it (and into a copy of it). p tells which
  * wanted tensors are kept ones (init) and which are the caller's (fields, outputs). */
 Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f);
-/* What a call of the kernel looks like: "conv1_y(" args and numbers "n, first, end)", or "n, block)" with the variable `block`
- * at hand. `pointer` prints the expression for a storage, with the right type: const float *, float *, int32_t * or double *. */
+/* What a call of the kernel looks like: "conv1_y(" args and numbers "n, first, end)", or "n, block, strip)" with variables `block` and
+ * `strip` at hand. `pointer` prints the expression for a storage, with the right type: const float *, float *, int32_t * or double *. */
 typedef void StoragePointer(Text *t, const Storage *s, void *user);
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
                  const char *first, const char *end);

@@ -258,6 +258,11 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
     const Index *x = c->walk[i];
     const char *name = loop_name(n, x);
     Part part[MAX_PARTS];
+    if (x == c->strip) {
+        nest_note(n, x, 1, LOOP_STRIP);
+        print_result(n, i + 1, nparallel, count);
+        return;
+    }
     int parts = parts_of(c, x, part), d = dim_of(c, x);
     nest_note(n, x, d < 0 ? 1 : c->tile[d], x == c->lane_index ? LOOP_LANE : d >= 0 ? LOOP_TILE : i < nparallel ? LOOP_PARALLEL : LOOP_SERIAL);
     if (i < nparallel) {
@@ -354,6 +359,8 @@ Kernel *kernel_print(Build *b, const Choice *c)
         n->var[i].name = nest_fresh_name(n, q->box[i]->name);
         n->nvars++;
     }
+    if (c->strip)
+        k->strip = nest_var(n, c->strip)->name;
     if (c->flat)
         n->step_name[0] = "e";
     for (int d = 0; d < c->ntiles; d++)

@@ -13,6 +13,8 @@ typedef struct Node {
     LIST(int) after;  /* those that wait for this one */
     bool local;       /* reads batched tensors at its own samples only */
     bool pulled;      /* clears what one kernel makes, so it runs just before that */
+    int turn;         /* runs in turn with this one, strip by strip, or -1 */
+    bool follows;     /* is such a one */
     bool late;        /* writes what is kept, or waits for one that does */
     int phase;        /* where it runs, or -1 */
 } Node;
@@ -23,6 +25,8 @@ typedef struct Queue {
     Node *node;
     Kernel **old; /* the kernels in the order of the equations */
     int early;    /* how many that are not late have not run yet */
+    int taken;      /* of these in the phase that is being filled */
+    double touched; /* by that phase: bytes of one block */
     bool *in_block; /* by storage id: kernels meet it at their own block only, so it may live in one phase */
 } Queue;
 
@@ -123,6 +127,22 @@ static void find_pulled(Queue *o)
         }
 }
 
+/* Kernels in turn are one: where the first runs, the others do. */
+static void find_turns(Queue *o)
+{
+    for (int i = o->n; i-- > 0;) {
+        Node *x = &o->node[i];
+        x->turn = -1;
+        for (int j = i + 1; x->k->choice && x->k->choice->after && x->turn < 0; j++)
+            if (o->node[j].k->choice == x->k->choice->after)
+                x->turn = j;
+        if (x->turn >= 0) {
+            o->node[x->turn].follows = true;
+            x->late |= o->node[x->turn].late;
+        }
+    }
+}
+
 static bool is_local(const Kernel *k)
 {
     for (const Choice *c = k->blocked ? k->choice : NULL; c; c = c->next) {
@@ -144,10 +164,10 @@ static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
 
     for (int j = 0; j < x->before.n; j++) {
         const Node *y = &o->node[x->before.at[j]];
-        if (y->phase < 0 ? !y->pulled : y->phase == phase && !same_phase)
+        if (y->phase < 0 ? !y->pulled && y->turn != i : y->phase == phase && !same_phase)
             return false;
     }
-    return true;
+    return x->turn < 0 || is_ready(o, x->turn, phase, o->node[x->turn].local);
 }
 
 /* Writes more than all that it reads. */
@@ -185,7 +205,7 @@ static bool fits(const Queue *o, int i, PhaseKind kind, int phase)
 {
     const Node *x = &o->node[i];
 
-    if (x->pulled || (x->late && o->early > 0))
+    if (x->pulled || x->follows || (x->late && o->early > 0))
         return false;
     switch (kind) {
     case PHASE_BLOCKS: return x->k->blocked && is_ready(o, i, phase, x->local) && !is_early(o, i);
@@ -212,22 +232,36 @@ static bool continues(const Queue *o, int i, int phase)
     return false;
 }
 
-/* Kernel i runs in this phase, after those that it pulls. Returns how many that are not late. */
-static int take(Queue *o, int i, Phase *p, int phase)
+static void take_one(Queue *o, int i, Phase *p, int phase)
 {
     Node *x = &o->node[i];
-    int taken = !x->late;
 
-    for (int j = 0; j < x->before.n; j++)
-        if (o->node[x->before.at[j]].phase < 0)
-            taken += take(o, x->before.at[j], p, phase);
     if (x->k->blocked != (p->kind == PHASE_BLOCKS))
         bug("kernel %s in a phase of another kind", x->k->function->name);
     x->phase = phase;
+    x->k->in_turn = 1;
+    x->k->strips = 0;
+    o->taken += !x->late;
     PUSH(o->b->arena, o->b->loops->kernels, x->k);
     if (x->k->threads > p->threads)
         p->threads = x->k->threads;
-    return taken;
+    if (p->kind == PHASE_BLOCKS)
+        o->touched += x->k->bytes / (double)blocks_of(o->b->graph->batch);
+}
+
+/* Kernel i runs in this phase, and those in turn with it; before them what they pull. */
+static void take(Queue *o, int i, Phase *p, int phase)
+{
+    for (int k = i; k >= 0; k = o->node[k].turn)
+        for (int j = 0; j < o->node[k].before.n; j++)
+            if (o->node[o->node[k].before.at[j]].pulled && o->node[o->node[k].before.at[j]].phase < 0)
+                take_one(o, o->node[k].before.at[j], p, phase);
+    take_one(o, i, p, phase);
+    for (int k = o->node[i].turn; k >= 0; k = o->node[k].turn) {
+        take_one(o, k, p, phase);
+        o->node[i].k->in_turn++;
+        o->node[i].k->strips = o->node[i].k->choice->strip->size;
+    }
 }
 
 /* Takes the kernels that may run in a phase of this kind. */
@@ -235,9 +269,11 @@ static int fill_phase(Queue *o, PhaseKind kind)
 {
     Loops *l = o->b->loops;
     Phase p = {.kind = kind, .first = l->kernels.n, .threads = 1};
-    int phase = l->phases.n, taken = 0;
-    double touched = 0, most = MOST_CACHES * (double)loops_machine->l2; /* bytes of one block */
+    int phase = l->phases.n;
+    double most = MOST_CACHES * (double)loops_machine->l2;
 
+    o->taken = 0;
+    o->touched = 0;
     for (bool again = true; again;) {
         again = false;
         for (int i = 0; i < o->n; i++) {
@@ -249,15 +285,13 @@ static int fill_phase(Queue *o, PhaseKind kind)
                     break;
                 continue;
             }
-            if (touched > most && !continues(o, i, phase))
+            if (o->touched > most && !continues(o, i, phase))
                 continue;
-            if (kind == PHASE_BLOCKS)
-                touched += o->node[i].k->bytes / (double)blocks_of(o->b->graph->batch);
-            taken += take(o, i, &p, phase);
+            take(o, i, &p, phase);
             again = kind != PHASE_TASKS;
         }
     }
-    o->early -= taken; /* now only: a phase is all early or all late */
+    o->early -= o->taken; /* now only: a phase is all early or all late */
     p.count = l->kernels.n - p.first;
     if (p.count > 0)
         PUSH(o->b->arena, l->phases, p);
@@ -334,6 +368,7 @@ static void find_homes(const Queue *o)
             l->storages.at[i]->phase = NONE;
 }
 
+/* Kernels in turn, as those of a phase whose blocks are at different places at a time, share one time. */
 static void find_lives(Build *b)
 {
     Loops *l = b->loops;
@@ -343,15 +378,21 @@ static void find_lives(Build *b)
     for (int i = 0; i < l->phases.n; i++) {
         Phase *p = &l->phases.at[i];
         bool together = (p->kind == PHASE_BLOCKS && many) || (p->kind == PHASE_TASKS && l->threads > 1);
-        for (int j = p->first; j < p->first + p->count; j++) {
+        for (int j = p->first, turn = j, left = 0; j < p->first + p->count; j++) {
             Kernel *k = l->kernels.at[j];
-            k->time = together ? time : time++;
+            if (left == 0) {
+                turn = j;
+                left = k->in_turn;
+            }
+            k->time = time;
             for (int a = 0; a < k->nargs; a++) {
                 Storage *s = k->arg[a];
-                int now = s->phase < 0 ? k->time : j;
+                int now = s->phase < 0 ? time : turn;
                 s->first = now < s->first ? now : s->first;
                 s->last = now > s->last ? now : s->last;
             }
+            if (--left == 0)
+                time += !together;
         }
         time += together;
     }
@@ -388,6 +429,7 @@ void phases_make(Build *b)
     find_edges(&o);
     find_late(&o);
     find_pulled(&o);
+    find_turns(&o);
     for (int i = 0; i < o.n; i++)
         o.early += !o.node[i].late;
     o.in_block = find_in_block(b);

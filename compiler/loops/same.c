@@ -189,6 +189,7 @@ static void put_choice(Description *d, const Choice *c)
     put(d, c->flat);
     put(d, c->scatter);
     put(d, c->stored);
+    put_index(d, c->strip);
     put(d, c->ntiles);
     for (int i = 0; i < c->ntiles; i++) {
         put_index(d, c->tile_index[i]);

@@ -179,7 +179,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     if (sums_lanes(c))
         t->ending = c->lane == LANE_AXIS_SUM ? 4 : 9; /* side by side, or one by one */
     for (int i = 0; i < c->outer; i++)
-        if (!q->box[i]->batch && q->box[i]->size > 1 && !guards(c, q->box[i]))
+        if (!q->box[i]->batch && q->box[i]->size > 1 && !guards(c, q->box[i]) && q->box[i] != c->strip)
             t->candidate[t->ncandidates++] = q->box[i];
     for (int i = c->outer; i < q->nbox; i++)
         t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
@@ -223,7 +223,7 @@ static void unroll_choices(Choice *c)
         return;
     for (int i = 0; i < c->outer && c->ntiles < MAX_TILES; i++) {
         Index *x = q->box[i];
-        if (x->batch || x == c->lane_index || x->size > MOST_CHOICES || !asks_for(q->value, x, expr_walk()))
+        if (x->batch || x == c->lane_index || x == c->strip || x->size > MOST_CHOICES || !asks_for(q->value, x, expr_walk()))
             continue;
         c->tile_index[c->ntiles] = x;
         c->tile[c->ntiles++] = (int)x->size;
@@ -299,18 +299,33 @@ static void choose_far(Choice *c, Tiling *t)
         }
 }
 
-void choose_tile(Choice *c)
+static bool has_tile(const Choice *c)
+{
+    return c->q->how != EQ_MAP && !c->scatter && c->lane != LANE_NONE && !c->flat;
+}
+
+void choose_tile_near(Choice *c)
 {
     Tiling t;
 
     if (c->q->how == EQ_MAP)
         unroll_choices(c);
-    if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE || c->flat) {
+    if (!has_tile(c))
+        return;
+    tiling_new(&t, c);
+    choose_near(c, &t);
+}
+
+void choose_tile(Choice *c)
+{
+    Tiling t;
+
+    choose_tile_near(c);
+    if (!has_tile(c)) {
         choose_walk(c);
         return;
     }
     tiling_new(&t, c);
-    choose_near(c, &t);
     choose_far(c, &t);
 }
 

@@ -50,7 +50,11 @@ static int64_t tile_of(const Choice *c, const Index *x)
     return n < x->size ? n : x->size;
 }
 
-static int64_t trips(const Choice *c, const Index *x) { return (x->size + tile_of(c, x) - 1) / tile_of(c, x); }
+/* Of a strip, which is outside, one. */
+static int64_t trips(const Choice *c, const Index *x)
+{
+    return x == c->strip ? 1 : (x->size + tile_of(c, x) - 1) / tile_of(c, x);
+}
 
 static int64_t extent_of(const Walk *w, const Index *x)
 {

@@ -34,6 +34,7 @@ static void print_run(Text *t, const Loops *l, const char *prefix)
     for (int i = 0; i < l->phases.n; i++) {
         const Phase *p = &l->phases.at[i];
         bool blocks = p->kind == PHASE_BLOCKS;
+        int last = -1; /* of kernels in turn */
         text_print(t, "    for (long part = parts - 1; part >= 0; part--) {\n");
         if (blocks)
             text_print(t, "        for (long block = all * part / parts; block < all * (part + 1) / parts; block++) {\n");
@@ -41,6 +42,10 @@ static void print_run(Text *t, const Loops *l, const char *prefix)
             text_print(t, "        if (part > 0) {\n            continue;\n        }\n");
         for (int j = p->first; j < p->first + p->count; j++) {
             const Kernel *k = l->kernels.at[j];
+            if (k->strips) {
+                text_print(t, "            for (long strip = 0; strip < %lld; strip++) {\n", (long long)k->strips);
+                last = j + k->in_turn - 1;
+            }
             text_print(t, blocks ? "            " : "        ");
             if (blocks)
                 kernel_call(t, k, prefix, print_pointer, NULL, "n", NULL, NULL);
@@ -50,7 +55,7 @@ static void print_run(Text *t, const Loops *l, const char *prefix)
                 kernel_call(t, k, prefix, print_pointer, NULL, "n",
                             arena_print(t->arena, "%lldL * part / parts", (long long)k->tasks),
                             arena_print(t->arena, "%lldL * (part + 1) / parts", (long long)k->tasks));
-            text_print(t, ";\n");
+            text_print(t, j == last ? ";\n            }\n" : ";\n");
         }
         text_print(t, blocks ? "        }\n    }\n" : "    }\n");
     }

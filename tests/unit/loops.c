@@ -28,6 +28,9 @@ static const Case cases[] = {
      "scalar count\nscalar total\ninput x[b,1,14,14]\nparam w[6,1,5,5]\nparam v[6]\n"
      "a[b,o,i 14,j 14] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-2,j+q-2]\ny[b,o,i,j] = tanh(a[b,o,i,j] + v[o])\n"
      "s[b,o,i 7,j 7] = sum[p 2,q 2] y[b,o,2*i+p,2*j+q]\nz[b,o,i,j] = s[b,o,i,j] / 4\nl[b] = sum[o,i,j] z[b,o,i,j]^2\n" GUARDED_LOSS},
+    {"strip by strip", "y",
+     "input x[b,40,12,28]\nparam w[2]\na[b,c,i,j 27] = sum[p] w[p] * x[b,c,i,j+p]\n"
+     "s[b,o 20,j,i 12] = sum[p 2] a[b,2*o+p,i,j]^2\ny[b,j,i] = sum[o] s[b,o,j,i] * s[b,o,26-j,i]\n"},
     {"two convolutions, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,2,9,8]\nparam w[5,2,3,3]\nparam v[7,5,3,3]\n"
      "a[b,o,i 9,j 8] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\ny[b,o,i,j] = max(a[b,o,i,j], 0)\n"
@@ -273,6 +276,20 @@ START_TEST(few_samples)
 }
 END_TEST
 
+/* Three kernels in turn over i, the second of which has it last; with one block of samples they have tasks instead. */
+START_TEST(in_turn)
+{
+    const Loops *l = tries[_i].c.loops;
+    bool found = false;
+
+    if (strcmp(tries[_i].what->name, "strip by strip") != 0)
+        return;
+    for (int i = 0; i < l->kernels.n; i++)
+        found |= l->kernels.at[i]->in_turn == 3 && l->kernels.at[i]->strips == 12;
+    ck_assert(found == (tries[_i].batch > 16));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("loops");
@@ -283,6 +300,7 @@ int main(void)
     tcase_add_loop_test(c, full, 0, NTRIES);
     tcase_add_loop_test(c, one_sample_less, 0, NTRIES);
     tcase_add_loop_test(c, few_samples, 0, NTRIES);
+    tcase_add_loop_test(c, in_turn, 0, NTRIES);
     tcase_set_timeout(c, 60);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

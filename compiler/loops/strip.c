@@ -1,0 +1,193 @@
+/* strip.c -- kernels that run one after the other strip by strip, while what they pass on is in the cache.
+ *
+ * What a kernel makes of one block may be larger than the cache. Where it is read by one other kernel only, and that
+ * reads for step s of an index of its own only what was made in step s of an index of the first, both run for one step
+ * before the next: what is between them is of one step only. So do the next and the next, all over one index, as
+ *
+ *     V[b,a,e,ti,tj,c] = ...      M[b,a,e,ti,tj,o] = sum[c] U[a,e,c,o] * V[b,a,e,ti,tj,c]      y[b,o,4*ti+u,4*tj+v] = ... M ...
+ *
+ * run over ti, and V and M have one step of it.
+ *
+ * needs:  groups
+ * leaves: chains of leaders (Choice.after), the index they run over (Choice.strip), and the axis of what each passes on to
+ *         the next (Choice.passed) */
+#include "loops/build.h"
+
+enum { MOST_KERNELS = 8 };
+
+typedef struct Link {
+    Choice *c;
+    Index *strip;
+    int axis; /* of the result, which the next one reads */
+} Link;
+
+typedef struct Chain {
+    int n;
+    Link link[MOST_KERNELS];
+} Chain;
+
+static Choice *leader_of(Choice *c) { return c->leader ? c->leader : c; }
+
+static bool is_copy(const Choice *c) { return c->q->how == EQ_MAP && c->q->value->kind == EXPR_LOAD; }
+
+/* A kernel of its own, block by block, that loops over what it makes. */
+static bool may_join(const Choice *c)
+{
+    return c->lane == LANE_SAMPLES && !c->leader && !c->scatter && !is_copy(c);
+}
+
+/* Its only result that is stored, if nobody but other kernels of the graph wants it. */
+static Tensor *only_result(Choice *c)
+{
+    Tensor *t = NULL;
+
+    for (; c; c = c->next) {
+        if (!c->stored)
+            continue;
+        if (t || c->q->out->wanted || is_copy(c))
+            return NULL;
+        t = c->q->out;
+    }
+    return t;
+}
+
+/* By tensor id: the leader whose kernel reads it, and whether others do, too. */
+typedef struct Readers {
+    Choice **one;
+    bool *more;
+} Readers;
+
+static Readers find_readers(const Build *b)
+{
+    Readers r = {NEW_ARRAY(b->arena, Choice *, b->graph->tensors.n), NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
+
+    for (int i = 0; i < b->choices.n; i++) {
+        Choice *c = b->choices.at[i];
+        const Loads *l[2] = {c->value, c->tail};
+        for (int k = 0; k < 2; k++)
+            for (int j = 0; j < l[k]->n; j++) {
+                int t = l[k]->at[j]->tensor->id;
+                r.more[t] |= r.one[t] && r.one[t] != leader_of(c);
+                r.one[t] = leader_of(c);
+            }
+    }
+    return r;
+}
+
+/* The kernel that alone reads what c makes, or NULL. */
+static Choice *next_of(const Readers *r, Choice *c)
+{
+    const Tensor *t = may_join(c) ? only_result(c) : NULL;
+    Choice *next = t && !r->more[t->id] ? r->one[t->id] : NULL;
+
+    return next && next != c && may_join(next) && !next->strip ? next : NULL;
+}
+
+/* The index at which axis a of t is read, always the same, or NULL. */
+static Index *read_at(const Choice *c, const Tensor *t, int a)
+{
+    Index *x = NULL;
+
+    for (; c; c = c->next) {
+        const Loads *l[2] = {c->value, c->tail};
+        for (int i = 0; i < 2; i++)
+            for (int k = 0; k < l[i]->n; k++) {
+                const Expr *load = l[i]->at[k];
+                if (load->tensor != t)
+                    continue;
+                if (load->padded || !is_batch(load->args[0]) || load->args[a]->kind != EXPR_INDEX ||
+                    (x && load->args[a]->index != x))
+                    return NULL;
+                x = load->args[a]->index;
+            }
+    }
+    return x;
+}
+
+static bool loops_over(const Choice *c, const Index *x)
+{
+    bool outer = false;
+
+    for (int i = 0; i < c->outer; i++)
+        outer |= c->q->box[i] == x;
+    return outer && !x->batch && x->size > 1;
+}
+
+/* The loop may run outside of all others without harm to what is inside. */
+static bool keeps_tile(const Choice *c, Index *x)
+{
+    Choice with = *c, without = *c;
+
+    with.strip = x;
+    choose_tile_near(&with);
+    choose_tile_near(&without);
+    if (c->q->how == EQ_MAP)
+        return with.ntiles == without.ntiles;
+    return with.cycles * (double)x->size <= 1.02 * without.cycles;
+}
+
+/* The chain from c on that runs over x. */
+static void follow(const Readers *r, Choice *c, Index *x, Chain *chain)
+{
+    Link *link = &chain->link[chain->n++];
+    Choice *next = chain->n < MOST_KERNELS ? next_of(r, c) : NULL;
+    const Tensor *t = only_result(c);
+
+    *link = (Link){.c = c, .strip = x};
+    for (int a = 1; next && a < t->rank; a++) {
+        Index *y = c->q->at[a]->kind == EXPR_INDEX && c->q->at[a]->index == x ? read_at(next, t, a) : NULL;
+        if (!y || y->size != x->size || !loops_over(next, y))
+            continue;
+        link->axis = a;
+        follow(r, next, y, chain);
+        return;
+    }
+}
+
+/* Passes on, of a block, more than the cache holds beside other things. */
+static bool is_worth_it(const Chain *chain)
+{
+    double bytes = 0;
+
+    for (int i = 0; i + 1 < chain->n; i++) {
+        const Tensor *t = only_result(chain->link[i].c);
+        bytes += (double)(tensor_count(t) / t->size[0] * LANES) * 4;
+    }
+    return bytes >= (double)loops_machine->l2 / 2;
+}
+
+/* The chain as far as all keep their tiles. */
+static void cut_chain(Chain *chain)
+{
+    for (int i = 0; i < chain->n; i++)
+        if (!keeps_tile(chain->link[i].c, chain->link[i].strip))
+            chain->n = i;
+}
+
+void choose_strips(Build *b)
+{
+    Readers r = find_readers(b);
+
+    if (b->graph->batch <= LANES)
+        return; /* one block: its kernels may have tasks for several threads */
+    for (int i = 0; i < b->choices.n; i++) {
+        Choice *c = b->choices.at[i];
+        Chain best = {0};
+        for (int k = 0; k < c->outer && !c->strip && next_of(&r, c); k++) {
+            Chain chain = {0};
+            if (!loops_over(c, c->q->box[k]))
+                continue;
+            follow(&r, c, c->q->box[k], &chain);
+            if (is_worth_it(&chain))
+                cut_chain(&chain);
+            if (chain.n > best.n && is_worth_it(&chain))
+                best = chain;
+        }
+        for (int k = 0; k < best.n; k++) {
+            Choice *x = best.link[k].c;
+            x->strip = best.link[k].strip;
+            x->passed = best.link[k].axis;
+            x->after = k + 1 < best.n ? best.link[k + 1].c : NULL;
+        }
+    }
+}
