@@ -207,7 +207,7 @@ static Compiler compiler_find(Job *j)
     return c;
 }
 
-static void compile_model(Job *j, Command *c, const Compiler *cc, const char *source, const char *object)
+static void compile_model(Job *j, Command *c, const Compiler *cc, const char *include, const char *source, const char *object)
 {
     /* What is to be unrolled says so: more takes time and gains nothing. */
     static const char *const always[] = {"-std=c11", "-O2", "-fno-unroll-loops", "-ffp-contract=off", "-Wno-psabi", "-fno-math-errno",
@@ -224,6 +224,7 @@ static void compile_model(Job *j, Command *c, const Compiler *cc, const char *so
     if (!strcmp(target->machine, "x86-64-v3") && compiler_compiles(j, cc->name, moves) == COMPILES)
         put_all(c, moves);
     put(c, cc->openmp);
+    put(c, include);
     put_all(c, (const char *[]){"-c", source, "-o", object, NULL});
 }
 
@@ -295,7 +296,7 @@ void cc_object(Job *j, const Text *model_c, const Text *model_h, const char *hea
     write_scratch(a, header, model_h);
     write_scratch(a, "model.c", model_c);
     const char *temporary = output_begin(a, out);
-    compile_model(j, &c, &cc, arena_print(a, "%s/model.c", output_scratch(a)), temporary);
+    compile_model(j, &c, &cc, "", arena_print(a, "%s/model.c", output_scratch(a)), temporary);
     if (!command_ends_well(start_or_fail(j, &c)))
         failed(&c, false);
     output_keep(temporary, out);
@@ -318,8 +319,9 @@ void cc_program(Job *j, const Text *model_c, const Text *model_h, const Text *ma
     const char *where = output_scratch(a);
 
     /* main.c is for any processor: it is what says that this one lacks something. */
-    compile_model(j, &model, &cc, arena_print(a, "%s/model.c", where), model_o);
-    put_all(&program, (const char *[]){cc.name, "-std=c11", "-O2", arena_print(a, "-I%s", path_directory(a, nn_h)), "-c",
+    const char *include = arena_print(a, "-I%s", path_directory(a, nn_h));
+    compile_model(j, &model, &cc, include, arena_print(a, "%s/model.c", where), model_o);
+    put_all(&program, (const char *[]){cc.name, "-std=c11", "-O2", include, "-c",
                                        arena_print(a, "%s/main.c", where), "-o", main_o, NULL});
     pid_t first = start_or_fail(j, &model), second = start_or_fail(j, &program);
     bool first_well = command_ends_well(first), second_well = command_ends_well(second);

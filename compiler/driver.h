@@ -52,6 +52,7 @@ typedef struct Job {
     Loops *loops[GRAPHS];
     Plan *plan;
     Trainer trainer;
+    bool profile; /* the C is for a trainer, whose bench looks into it */
 } Job;
 
 struct Pass {

@@ -98,6 +98,7 @@ static int write_program(Job *j)
     }
     if (realpath(j->trainer.directory, whole))
         j->trainer.directory = arena_print(a, "%s", whole);
+    j->profile = true;
     passes_show(&c, j, SHOW_C);
     passes_show(&h, j, SHOW_H);
     passes_show(&main_c, j, SHOW_MAIN);

@@ -170,7 +170,7 @@ void passes_show(Text *t, Job *j, Show show)
         }
         break;
     case SHOW_PLAN: plan_print(t, j->program, j->plan); break;
-    case SHOW_C: emit_model_c(t, j->program, j->plan, j->trainer.header); break;
+    case SHOW_C: emit_model_c(t, j->program, j->plan, j->trainer.header, j->profile); break;
     case SHOW_H: emit_model_h(t, j->program, j->plan); break;
     case SHOW_MAIN: emit_main_c(t, j->program, j->plan, &j->trainer); break;
     }

@@ -1,8 +1,12 @@
-/* bench.c -- the command bench: how many samples a second this machine trains, evaluates and predicts. */
+/* bench.c -- the command bench: how many samples a second this machine trains, evaluates and predicts, and in which
+ * kernels a step of training spends its time. */
+#include "profile.h"
 #include "trainer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+extern int omp_get_max_threads(void) __attribute__((weak)); /* a model too small for several threads has no OpenMP */
 
 enum { TRAIN, EVAL, PREDICT, WORKS };
 
@@ -68,9 +72,16 @@ bool nn_bench(Trainer *t, Fault *f)
         printf("%s, batch %d, compiled for %s\n", t->p->name, t->p->batch, t->p->target);
     }
     for (int i = 0; i < WORKS && fine; i++) {
-        fine = measure(t, i, seconds / (double)WORKS, outputs, &rate, f);
+        fine = measure(t, i, seconds / (double)(WORKS + 1), outputs, &rate, f);
         if (fine)
             printf("%-8s %12s samples/s\n", names[i], nn_count_text(count, (int64_t)rate));
+    }
+    if (fine && t->p->kernels != NULL && nn_profile_start(t->p, f)) {
+        fine = measure(t, TRAIN, seconds / (double)(WORKS + 1), outputs, &rate, f);
+        nn_profile_stop();
+        if (fine)
+            nn_profile_print(t->p, omp_get_max_threads != NULL ? omp_get_max_threads() : 1, rate);
+        nn_profile_free();
     }
     for (int i = 0; outputs != NULL && i < t->p->noutputs; i++)
         free(outputs[i]);

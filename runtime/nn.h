@@ -113,6 +113,15 @@ typedef struct nn_phase {
     const nn_setting *train;
 } nn_phase;
 
+/* A kernel of a step, for `bench`. The last of a list has no name and stands for what lies behind the others' code. */
+typedef struct nn_kernel {
+    const char *name;
+    int line;            /* of the .nn file, 0: none */
+    int calls;           /* in one step */
+    double operations;   /* of floating point, of these calls with a full batch */
+    void (*code)(void);
+} nn_kernel;
+
 /* Fields are passed as one pointer each, in the order of `fields`: samples x shape, row-major, floats or int32_t.
  * n is at most `batch`. Every function returns NN_OK or an error above. */
 typedef struct nn_program {
@@ -142,6 +151,9 @@ typedef struct nn_program {
     const char *data_name; /* of the data section, "digits"; NULL: none */
     int nphases; /* 0: the training has one part only; else step and train are those of the first phase */
     const nn_phase *phases;
+    const nn_kernel *kernels;       /* NULL: bench tells nothing of kernels */
+    float (*multiply_add)(long n);  /* n times `operations`, at the processor's peak */
+    double operations;
 } nn_program;
 
 /* Settings of the train section that the trainer carries out itself; a condition arrives as a call:

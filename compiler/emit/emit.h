@@ -11,7 +11,8 @@
  *     entry.c    the public functions
  *     file.c     save and load of a safetensors image
  *     trainer.c  main.c: the tables of runtime/nn.h
- *     count.c    weights and operations of each layer */
+ *     count.c    weights and operations of each layer
+ *     profile.c  what the trainer's bench knows of the kernels */
 #ifndef NNC_EMIT_H
 #define NNC_EMIT_H
 
@@ -19,8 +20,8 @@
 #include "plan/plan.h"
 
 void emit_model_h(Text *t, const Program *p, const Plan *plan);
-/* `header` is the name to #include: "model.h". */
-void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header);
+/* `header` is the name to #include: "model.h". With a profile, which main.c needs, it is not for embedding. */
+void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header, bool profile);
 
 /* What main.c must know of how the compiler was called. */
 typedef struct Trainer {

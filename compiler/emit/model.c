@@ -92,7 +92,7 @@ static bool is_small(const Plan *plan)
     return kernels <= FEW_KERNELS;
 }
 
-void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header)
+void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header, bool profile)
 {
     print_banner(t, p, plan);
     text_print(t, "#include ");
@@ -127,6 +127,8 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
             text_print(t, "\n");
         }
 
+    if (profile)
+        print_profile_end(t);
     print_section(t, "graphs");
     print_helpers(t, p, plan);
     const Lists *lists = print_lists(t, p, plan);
@@ -138,4 +140,6 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
     if (!file_empty(p))
         print_file_table(t, p, plan);
     print_entries(t, p, plan);
+    if (profile)
+        print_profile(t, p, plan);
 }

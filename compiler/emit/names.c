@@ -134,6 +134,13 @@ int span_line(Span where)
     return line;
 }
 
+int user_line(Span where, const Layer *l)
+{
+    for (; where.file >= 0 && source_get(where.file)->library && l; l = l->parent)
+        where = l->where;
+    return where.file >= 0 && source_get(where.file)->library ? 0 : span_line(where);
+}
+
 /* "image, a, b": each name once among those before it, so that arguments and members never collide. */
 const char **unique_names(Arena *a, int n, const char *const *names)
 {

@@ -11,6 +11,7 @@ void c_string(Text *t, const char *s);  /* with its quotes */
 void c_comment(Text *t, const char *s); /* safe between the marks of a comment */
 void c_double(Text *t, double x);       /* a constant of type double */
 int span_line(Span where);              /* 0 for nowhere */
+int user_line(Span where, const Layer *l); /* of what stands in l; in the library, the line of the user's call; or 0 */
 /* As identifiers, each different from those before it. */
 const char **unique_names(Arena *a, int n, const char *const *names);
 const char **field_names(const Program *p);
@@ -33,6 +34,11 @@ double base_rate(const Program *p);     /* the learning rate of the file */
 /* --- header.c: arguments that the declaration and the definition share --- */
 void print_inputs(Text *t, const Program *p);                            /* "const float *image, " */
 void print_outputs(Text *t, const Program *p, int n, const Output *outputs); /* "float *output" */
+
+/* --- profile.c: kernels of a step, for the trainer's bench --- */
+enum { PROFILE_SUMS = 12 };
+void print_profile_end(Text *t);
+void print_profile(Text *t, const Program *p, const Plan *plan);
 
 /* --- file.c --- */
 int64_t file_header_bytes(const Program *p);

@@ -94,14 +94,6 @@ static void print_settings(Text *t, const char *name, const Setting *s, int n, i
 
 /* --- tables of the model --- */
 
-/* The line of the user's file that something comes from: where it stands in the library, that of the call. */
-static int user_line(Span where, const Layer *l)
-{
-    for (; where.file >= 0 && source_get(where.file)->library && l; l = l->parent)
-        where = l->where;
-    return where.file >= 0 && source_get(where.file)->library ? 0 : span_line(where);
-}
-
 static const Layer *made_by(const Program *p, const Kept *k)
 {
     if (k->layer || k->kind != KEPT_OPTIMIZER)
@@ -303,6 +295,7 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
         text_print(t, "    .report = %s_report,\n", prefix);
     text_print(t, p->predict ? "    .predict = run_predict,\n" : "");
     text_print(t, p->prepare ? "    .prepare = run_prepare,\n" : "");
+    text_print(t, "    .kernels = %s_profile,\n    .multiply_add = %s_multiply_add,\n    .operations = %.0f,\n", prefix, prefix, 2.0 * LANES * PROFILE_SUMS);
     text_print(t, "    .plan = plan,\n};\n\n");
     (void)plan;
 }
@@ -345,6 +338,7 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     c_string(t, how->header);
     text_print(t, "\n\n#include <math.h>\n#include <stdio.h>\n\n"
                   "#pragma GCC diagnostic ignored \"-Woverlength-strings\" /* the plan of a large model is a long text */\n\n");
+    text_print(t, "extern const nn_kernel %s_profile[];\nfloat %s_multiply_add(long n);\n\n", emit_prefix(t->arena, p), emit_prefix(t->arena, p));
     print_tensors(t, p, plan);
     print_fields(t, p);
     print_output_table(t, "outputs", p->outputs.n, p->outputs.at, 0);
