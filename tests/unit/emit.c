@@ -278,7 +278,7 @@ static void emit_all(Arena *a, Program *p, Text *h, Text *c, Text *m)
     Plan *plan = plan_make(a, &ready, loops, &f);
     h->arena = c->arena = m->arena = a;
     emit_model_h(h, &ready, plan);
-    emit_model_c(c, &ready, plan, "model.h", true);
+    emit_model_c(c, &ready, plan, "model.h", false);
     emit_main_c(m, &ready, plan,
                 &(Trainer){.header = "model.h", .directory = "/a \"b\" ?\?/", .version = "0", .target = "x86-64-v3", .features = "avx2 fma"});
 }
