@@ -22,7 +22,7 @@ struct Arena {
 
 enum { FIRST_BYTES = 1 << 16, MOST_BYTES = 1 << 25, HUGE_BYTES = 1 << 21 };
 
-static void *no_memory(void)
+void *no_memory(void)
 {
     fputs("nnc: error: out of memory\n", stderr);
     exit(EXIT_FILES);

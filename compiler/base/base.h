@@ -25,6 +25,8 @@ enum { EXIT_BUILT = 0, EXIT_DIAGNOSTICS = 1, EXIT_USAGE = 2, EXIT_FILES = 3, EXI
 typedef struct Arena Arena;
 
 Arena *arena_new(void);
+/* Says so and ends the program; of a type that fits where a pointer is returned. */
+void *no_memory(void);
 void arena_free(Arena *a);
 /* Zeroed memory, aligned for any type. Never NULL: when there is none left, the compiler says so
  * and ends with EXIT_FILES. */

@@ -6,10 +6,12 @@
 #include "graph/rewrite.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-/* What became of the nodes seen so far: shared nodes stay shared. Open addressing, by address. */
+/* What became of the nodes seen so far: shared nodes stay shared. Open addressing, by address; not in an arena, for there
+ * is one for every expression that is rebuilt. */
 typedef struct Memo {
-    Arena *arena;
+    Arena *arena; /* of what is made */
     const Expr **from;
     Expr **to;
     int n, room;
@@ -40,14 +42,18 @@ static void memo_add(Memo *m, const Expr *e, Expr *result)
     if (2 * m->n >= m->room) {
         Memo old = *m;
         m->room = old.room ? 2 * old.room : 32;
-        m->from = NEW_ARRAY(m->arena, const Expr *, m->room);
-        m->to = NEW_ARRAY(m->arena, Expr *, m->room);
+        m->from = calloc((size_t)m->room, sizeof *m->from);
+        m->to = calloc((size_t)m->room, sizeof *m->to);
+        if (!m->from || !m->to)
+            no_memory();
         for (int i = 0; i < old.room; i++)
             if (old.from[i]) {
                 int s = memo_slot(m, old.from[i]);
                 m->from[s] = old.from[i];
                 m->to[s] = old.to[i];
             }
+        free(old.from);
+        free(old.to);
     }
     int s = memo_slot(m, e);
     m->from[s] = e;
@@ -262,12 +268,12 @@ static Expr *placed_index(const Memo *m, Expr *e)
     return e;
 }
 
-static Expr *rebuild(Memo *m, Expr *e);
+static Expr *rebuild_whole(Memo *m, Expr *e);
 
 static Expr *place_trusting(Arena *a, Expr *e, const Rename *r, bool escapes)
 {
     Memo m = {.arena = a, .rename = r, .escapes = escapes};
-    return rebuild(&m, e);
+    return rebuild_whole(&m, e);
 }
 
 /* What stands for a load of q's result at these subscripts. */
@@ -316,6 +322,8 @@ static Expr *rebuild(Memo *m, Expr *e)
     Expr *args[MAX_RANK] = {0};
     bool moved = false;
 
+    if (e->kind == EXPR_NUMBER)
+        return e;
     if (done)
         return done;
     for (int i = 0; i < e->nargs; i++) {
@@ -323,9 +331,7 @@ static Expr *rebuild(Memo *m, Expr *e)
         moved |= args[i] != e->args[i];
     }
     switch (e->kind) {
-    case EXPR_NUMBER:
-        done = e;
-        break;
+    case EXPR_NUMBER: break;
     case EXPR_INDEX:
         done = placed_index(m, e);
         break;
@@ -346,10 +352,19 @@ static Expr *rebuild(Memo *m, Expr *e)
     return done;
 }
 
+static Expr *rebuild_whole(Memo *m, Expr *e)
+{
+    Expr *done = rebuild(m, e);
+
+    free(m->from);
+    free(m->to);
+    return done;
+}
+
 Expr *expr_simplify(Arena *a, Expr *e)
 {
     Memo m = {.arena = a};
-    return rebuild(&m, e);
+    return rebuild_whole(&m, e);
 }
 
 Expr *expr_place(Arena *a, Expr *e, const Rename *r)
@@ -364,5 +379,5 @@ Expr *expr_place(Arena *a, Expr *e, const Rename *r)
 Expr *expr_inline(Arena *a, Expr *e, Equation *const *by_id)
 {
     Memo m = {.arena = a, .inlined = by_id};
-    return rebuild(&m, e);
+    return rebuild_whole(&m, e);
 }
