@@ -101,7 +101,11 @@ bool nn_profile_start(const nn_program *p, Fault *f)
     return true;
 }
 
-void nn_profile_stop(void) { timer_delete(profile.timer); }
+void nn_profile_stop(void)
+{
+    timer_delete(profile.timer);
+    signal(SIGPROF, SIG_IGN); /* one may be on its way, and the rows are about to go */
+}
 
 /* Floating-point operations a second of one processor: the best of some short runs. */
 static double peak(const nn_program *p)

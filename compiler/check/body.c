@@ -237,7 +237,10 @@ static void run_statement(Checker *c, Frame *f, const Node *n, bool last, Val *r
     switch (n->kind) {
     case NODE_ASSIGN: assign(c, f, n); break;
     case NODE_DRAW: run_draw(c, f, n); break;
-    case NODE_ASSERT: run_assert(c, f, n); break;
+    case NODE_ASSERT: /* of what could not be made there are no weights to count */
+        if (result->kind != VAL_ERROR)
+            run_assert(c, f, n);
+        break;
     case NODE_BRANCH:
         if (!eval_condition(c, f, n->child[0], &yes))
             break;
