@@ -17,7 +17,7 @@ static Expr *expr_new(Arena *a, ExprKind kind, int nargs)
     Expr *e = arena_alloc(a, expr_bytes(nargs));
 
     e->kind = kind;
-    e->nargs = nargs;
+    e->nargs = (uint8_t)nargs;
     return e;
 }
 
@@ -88,8 +88,7 @@ bool expr_same(const Expr *a, const Expr *b)
 {
     if (a == b)
         return true;
-    if (a->kind != b->kind || a->nargs != b->nargs || a->index != b->index || a->tensor != b->tensor ||
-        a->padded != b->padded || a->op != b->op || memcmp(&a->number, &b->number, sizeof a->number) != 0)
+    if (a->kind != b->kind || a->nargs != b->nargs || a->padded != b->padded || a->bits != b->bits)
         return false;
     for (int i = 0; i < a->nargs; i++)
         if (!expr_same(a->args[i], b->args[i]))
@@ -289,8 +288,8 @@ Expr *expr_apply(Arena *a, const Op *op, Expr *const *given)
         conditions = 1;
     for (int i = 0; i < op->arity; i++) {
         args[i] = i < conditions ? as_condition(a, given[i]) : given[i];
-        values[i] = args[i]->number;
-        numbers += args[i]->kind == EXPR_NUMBER;
+        if (args[i]->kind == EXPR_NUMBER)
+            values[numbers++] = args[i]->number;
     }
     if (numbers == op->arity)
         return expr_number(a, op->eval(values));
@@ -322,16 +321,16 @@ static Expr *change(const Change *c, Expr *e);
 
 static Tensor *change_tensor(const Change *c, Tensor *t)
 {
-    if (t && c->tensors)
+    if (c->tensors)
         return c->tensors[t->id];
-    return t && c->rename && t == c->rename->old ? c->rename->fresh : t;
+    return c->rename && t == c->rename->old ? c->rename->fresh : t;
 }
 
 static Expr *change_args(const Change *c, Expr *e)
 {
     Expr *args[MAX_RANK];
-    Tensor *t = change_tensor(c, e->tensor);
-    bool changed = t != e->tensor;
+    Tensor *t = e->kind == EXPR_LOAD ? change_tensor(c, e->tensor) : NULL;
+    bool changed = t && t != e->tensor;
 
     for (int i = 0; i < e->nargs; i++) {
         args[i] = change(c, e->args[i]);
@@ -345,7 +344,8 @@ static Expr *change_args(const Change *c, Expr *e)
     Expr *f = expr_new(c->arena, e->kind, e->nargs);
     memcpy(f, e, expr_bytes(e->nargs));
     f->walk = 0;
-    f->tensor = t;
+    if (t)
+        f->tensor = t;
     for (int i = 0; i < e->nargs; i++)
         f->args[i] = args[i];
     return f;

@@ -80,16 +80,19 @@ typedef enum {
  * marks where he was (expr_walk), or a chain of squares costs him 2^n steps. */
 typedef struct Expr {
     ExprKind kind;
-    bool padded; /* EXPR_LOAD: gives 0 where a subscript is outside; else all are proved inside */
-    double number; /* EXPR_NUMBER; EXPR_RANDOM: the stream, a whole number below 2^32 */
-    Index *index;
-    Tensor *tensor;
-    const Op *op;
+    bool padded;   /* EXPR_LOAD: gives 0 where a subscript is outside; else all are proved inside */
+    uint8_t nargs; /* subscripts, operands, or the counter of a random number */
+    union {        /* there are millions */
+        double number; /* EXPR_NUMBER; EXPR_RANDOM: the stream, a whole number below 2^32 */
+        Index *index;  /* EXPR_INDEX */
+        Tensor *tensor; /* EXPR_LOAD */
+        const Op *op;  /* EXPR_OP */
+        uint64_t bits; /* any: equal in equal ones */
+    };
     /* Scratch of the walk under way; slot and image mean something only while walk is its number. */
     unsigned walk;
     int slot;
     struct Expr *image;
-    int nargs;                   /* subscripts, operands, or the counter of a random number */
     struct Expr *args[MAX_RANK]; /* there is memory for nargs of them only */
 } Expr;
 

@@ -109,9 +109,10 @@ static int compile(Code *c, Expr *e)
     if (e->walk == c->walk)
         return e->slot;
 
-    Instr i = {.op = e->op, .tensor = e->tensor, .padded = e->padded};
+    Instr i = {.padded = e->padded};
     switch (e->kind) {
     case EXPR_LOAD:
+        i.tensor = e->tensor;
         i.stream = stream_new(c, e->tensor, e->args);
         i.action = i.stream >= 0 ? DO_STREAM : DO_LOAD;
         break;
@@ -119,11 +120,15 @@ static int compile(Code *c, Expr *e)
         i.action = DO_RANDOM;
         i.key = random_key(c->run, e->number);
         break;
-    default: i.action = DO_OP; break;
+    case EXPR_OP:
+        i.action = DO_OP;
+        i.op = e->op;
+        break;
+    default: break;
     }
     for (int k = 0; k < e->nargs && i.action != DO_STREAM; k++)
         i.args[k] = compile(c, e->args[k]);
-    i.out = new_register(c, e->number);
+    i.out = new_register(c, e->kind == EXPR_NUMBER ? e->number : 0);
     if (e->kind != EXPR_NUMBER)
         PUSH(c->arena, c->code, i);
     e->walk = c->walk;

@@ -165,9 +165,8 @@ static unsigned hash_expr(const Equation *q, Expr *e, unsigned walk)
     if (e->walk == walk)
         return (unsigned)e->slot;
     unsigned h = mix(17, (unsigned)e->kind);
-    uint64_t bits;
-    memcpy(&bits, &e->number, sizeof bits);
-    h = mix(mix(h, (unsigned)bits), (unsigned)(bits >> 32));
+    if (e->kind == EXPR_NUMBER || e->kind == EXPR_RANDOM)
+        h = mix(mix(h, (unsigned)e->bits), (unsigned)(e->bits >> 32));
     if (e->kind == EXPR_INDEX)
         h = mix(h, (unsigned)position(q, e->index));
     if (e->kind == EXPR_LOAD)
@@ -198,10 +197,9 @@ static bool alike(const Equation *p, Expr *x, const Equation *q, Expr *y, unsign
 {
     if (x->walk == walk)
         return x->image == y;
-    if (x->kind != y->kind || x->nargs != y->nargs || x->tensor != y->tensor || x->padded != y->padded ||
-        x->op != y->op || memcmp(&x->number, &y->number, sizeof x->number) != 0)
+    if (x->kind != y->kind || x->nargs != y->nargs || x->padded != y->padded)
         return false;
-    if (x->kind == EXPR_INDEX && position(p, x->index) != position(q, y->index))
+    if (x->kind == EXPR_INDEX ? position(p, x->index) != position(q, y->index) : x->bits != y->bits)
         return false;
     for (int i = 0; i < x->nargs; i++)
         if (!alike(p, x->args[i], q, y->args[i], walk))

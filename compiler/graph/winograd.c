@@ -237,17 +237,53 @@ static Expr *weight_at(int k, int l, const void *user)
     return expr_place(s->p->arena, (Expr *)s->load, &r);
 }
 
-/* Of the picture or of the result's gradient. */
+/* Of the picture or of the result's gradient: every row goes with every column. */
+typedef struct Places {
+    Arena *arena;
+    const Expr *load;
+    Expr *at[MAX_RANK]; /* what is neither row nor column */
+    int axis[2];        /* of the tensor */
+    Expr *place[2][MOST_POINTS];
+    bool outside[2][MOST_POINTS]; /* it may be */
+} Places;
+
+static void find_place(Places *s, const Taken *t, int axis, int k)
+{
+    const Window *w = t->w;
+    Rename r = t->others;
+    int64_t low, high;
+
+    rename_to(&r, w->place[axis], in_tile(t->p, w, t->tile[axis], number(s->arena, k)));
+    rename_to(&r, w->step[axis], step_at(t->p, w, axis, 0));
+    Expr *e = expr_place(s->arena, t->load->args[s->axis[axis]], &r);
+    s->place[axis][k] = e;
+    s->outside[axis][k] = !expr_range(e, &low, &high) || low < 0 || high >= t->load->tensor->size[s->axis[axis]];
+}
+
+static Places find_places(const Taken *t, int points)
+{
+    Places s = {.arena = t->p->arena, .load = t->load};
+
+    for (int a = 0; a < t->load->nargs; a++)
+        s.at[a] = expr_place(s.arena, t->load->args[a], &t->others);
+    for (int axis = 0; axis < 2; axis++) {
+        while (!expr_has_index(t->load->args[s.axis[axis]], t->w->place[axis]))
+            s.axis[axis]++;
+        for (int k = 0; k < points; k++)
+            find_place(&s, t, axis, k);
+    }
+    return s;
+}
+
 static Expr *place_at(int k, int l, const void *user)
 {
-    const Taken *s = user;
-    Rename r = s->others;
+    const Places *s = user;
+    Expr *at[MAX_RANK];
 
-    for (int axis = 0; axis < 2; axis++) {
-        rename_to(&r, s->w->place[axis], in_tile(s->p, s->w, s->tile[axis], number(s->p->arena, axis ? l : k)));
-        rename_to(&r, s->w->step[axis], step_at(s->p, s->w, axis, 0));
-    }
-    return expr_place(s->p->arena, (Expr *)s->load, &r);
+    memcpy(at, s->at, sizeof at);
+    at[s->axis[0]] = s->place[0][k];
+    at[s->axis[1]] = s->place[1][l];
+    return expr_load(s->arena, s->load->tensor, at, s->outside[0][k] || s->outside[1][l]);
 }
 
 /* Sums of products: a tensor with two axes of points, from axis `first` on. */
@@ -317,6 +353,7 @@ static Tensor *make_places(Winograd *p, const Window *w, const char *name, Side 
     new_tiles(p, w, s.tile);
     rename_to(&s.others, w->batch, expr_index(a, b));
     rename_to(&s.others, channel, expr_index(a, c));
+    Places places = find_places(&s, side == INPUT ? w->method->n : w->method->m);
     Expr *at[6] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1])};
     if (w->gradient) {
         at[3] = expr_index(a, c);
@@ -326,7 +363,7 @@ static Tensor *make_places(Winograd *p, const Window *w, const char *name, Side 
         at[4] = expr_index(a, s.tile[1]);
         at[5] = expr_index(a, c);
     }
-    return add_equation(p, w, name, w->gradient ? 5 : 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &s))->out;
+    return add_equation(p, w, name, w->gradient ? 5 : 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &places))->out;
 }
 
 static Tensor *make_products(Winograd *p, const Window *w, Tensor *weights, Tensor *places)

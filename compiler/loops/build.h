@@ -132,7 +132,9 @@ Place *place_read(Build *b, const Choice *c, const Expr *load);
 Place *place_written(Build *b, const Choice *c);
 Storage *storage_new(Build *b, const char *name, StorageKind kind, Tensor *t, const Layout *l);
 
-/* same.c */
+/* same.c: what was chosen or printed for equal equations is taken again */
+typedef void Choose(Choice *c); /* sets tiles, walk, pieces, bounds, cycles and flops, by what the equations say */
+void choose_once(Build *b, Choice *c, Choose *choose);
 Kernel *kernel_equation(Build *b, const Choice *c);
 
 /* nest.c: one block of samples is all there is, and tasks are parts of the result */

@@ -147,17 +147,19 @@ static void choose_lanes(Build *b)
         PUSH(b->arena, g->equations, b->choices.at[i]->q);
 }
 
+static void choose_loops(Choice *c)
+{
+    choose_bounds(c);
+    choose_tile(c);
+    drop_bounds(c);
+}
+
 /* The tile goes before the layouts: it says which padded loads need a halo. */
 static void choose_tiles(Build *b)
 {
-    for (int i = 0; i < b->choices.n; i++) {
-        Choice *c = b->choices.at[i];
-        if (c->leader)
-            continue;
-        choose_bounds(c);
-        choose_tile(c);
-        drop_bounds(c);
-    }
+    for (int i = 0; i < b->choices.n; i++)
+        if (!b->choices.at[i]->leader)
+            choose_once(b, b->choices.at[i], choose_loops);
 }
 
 static void find_makers(Build *b)

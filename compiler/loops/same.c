@@ -1,14 +1,15 @@
-/* same.c -- kernels recognised before they are printed.
+/* same.c -- equal equations are recognised, and what was done for the first is not done again.
  *
- * The C of a kernel follows from its equations, what was chosen for them and where their tensors lie. All that is its
- * description, in which indices, tensors and storages are numbers in the order in which they are met: what has the
- * description of a kernel printed before is that kernel with other pointers. */
+ * What is chosen for a kernel follows from its equations; its C from these, what was chosen, and where its tensors lie.
+ * That is its description, before and after, in which indices, tensors and storages are numbers in the order in which
+ * they are met: what has the description of a kernel printed before is that kernel with other pointers. */
 #include "loops/nest.h"
 
 typedef struct Description {
     struct Description *next; /* of the same bucket */
     Build *b;
     const Choice *c;
+    Choose *choose; /* what is to be done, or NULL: to print it */
     LIST(int64_t) words;
     uint64_t hash;
     unsigned walk;
@@ -16,7 +17,8 @@ typedef struct Description {
     LIST(const Tensor *) tensors;
     LIST(Storage *) storages;
     LIST(uint32_t) streams;
-    const Kernel *kernel; /* that was printed for it */
+    const Choice *choice; /* that was made for it, or ... */
+    const Kernel *kernel; /* ... that was printed for it */
 } Description;
 
 enum { BUCKETS = 4096 };
@@ -120,35 +122,30 @@ static void put_stream(Description *d, uint32_t stream)
     put(d, i);
     if (i == d->streams.n)
         PUSH(d->b->functions->arena, d->streams, stream);
-    put_storage(d, d->b->rows[graph_scalar(d->b->graph, "seed")->id].storage);
-    put_storage(d, d->b->rows[graph_scalar(d->b->graph, "steps")->id].storage);
+    for (int k = 0; k < 2 && !d->choose; k++)
+        put_storage(d, d->b->rows[graph_scalar(d->b->graph, k ? "steps" : "seed")->id].storage);
 }
 
-/* A node met again is a number: what is shared is computed once, so it matters. */
+/* A node met again is a number: what is shared is computed once, so it matters. There are so many that one word must do
+ * for most. */
 static void put_expr(Description *d, Expr *e)
 {
-    bool again = e->walk == d->walk;
-
-    put(d, again);
-    if (again) {
-        put(d, e->slot);
+    if (e->walk == d->walk) {
+        put(d, 2 * (int64_t)e->slot + 1);
         return;
     }
     e->walk = d->walk;
     e->slot = d->nodes++;
-    put(d, e->kind);
+    int id = e->kind == EXPR_OP ? (int)e->op->id : e->padded;
+    put(d, 2 * ((int64_t)id << 32 | e->nargs << 8 | (int)e->kind));
     switch (e->kind) {
     case EXPR_NUMBER: put_number(d, e->number); break;
     case EXPR_INDEX: put_index(d, e->index); break;
-    case EXPR_LOAD:
-        put_tensor(d, e->tensor);
-        put(d, e->padded);
-        break;
-    case EXPR_OP: put(d, e->op->id); break;
-    case EXPR_RESULT: break;
+    case EXPR_LOAD: put_tensor(d, e->tensor); break;
     case EXPR_RANDOM: put_stream(d, (uint32_t)e->number); break;
+    case EXPR_OP:
+    case EXPR_RESULT: break;
     }
-    put(d, e->nargs);
     for (int i = 0; i < e->nargs; i++)
         put_expr(d, e->args[i]);
 }
@@ -159,11 +156,10 @@ static void put_box(Description *d, const Equation *q)
     for (int i = 0; i < q->nbox; i++) {
         put(d, q->box[i]->size);
         put(d, q->box[i]->batch);
-        put_name(d, q->box[i]->name);
     }
 }
 
-/* Loads are met in the same order where the expressions are the same. */
+/* What is printed and not only chosen. Loads are met in the same order where the expressions are the same. */
 static void put_places(Description *d, const Choice *c)
 {
     const Loads *l[] = {c->value, c->tail};
@@ -174,22 +170,16 @@ static void put_places(Description *d, const Choice *c)
             put_place(d, place_read(d->b, c, l[i]->at[k]));
 }
 
-static void put_choice(Description *d, const Choice *c)
+static void put_names(Description *d, const Choice *c)
 {
-    const Equation *q = c->q;
+    put_name(d, nest_arg_wish(d->b->arena, c->q->out->name));
+    for (int i = 0; i < c->q->nbox; i++)
+        put_name(d, c->q->box[i]->name);
+}
 
-    put_places(d, c);
-    put(d, q->how);
-    put(d, q->padded);
-    put(d, c->lane);
-    put_index(d, c->lane_index);
-    put_index(d, c->fold);
-    put_index(d, c->batch);
-    put(d, c->outer);
-    put(d, c->flat);
-    put(d, c->scatter);
-    put(d, c->stored);
-    put_index(d, c->strip);
+/* What was chosen: by and by, but all before it is printed. */
+static void put_chosen(Description *d, const Choice *c)
+{
     put(d, c->ntiles);
     for (int i = 0; i < c->ntiles; i++) {
         put_index(d, c->tile_index[i]);
@@ -201,8 +191,24 @@ static void put_choice(Description *d, const Choice *c)
     put(d, c->pieces.step);
     for (int i = 0; i < STRIPS; i++)
         put(d, c->pieces.strip[i]);
+}
+
+static void put_equation(Description *d, const Choice *c)
+{
+    const Equation *q = c->q;
+
+    put(d, q->how);
+    put(d, q->padded);
+    put(d, c->lane);
+    put_index(d, c->lane_index);
+    put_index(d, c->fold);
+    put_index(d, c->batch);
+    put(d, c->outer);
+    put(d, c->flat);
+    put(d, c->scatter);
+    put(d, c->stored);
+    put_index(d, c->strip);
     put_tensor(d, q->out);
-    put_name(d, nest_arg_wish(d->b->arena, q->out->name));
     d->walk = expr_walk();
     for (int i = 0; i < q->out->rank; i++)
         put_expr(d, q->at[i]);
@@ -224,28 +230,115 @@ static uint64_t hash_words(const Description *d)
     return hash;
 }
 
-static void describe(Description *d, Build *b, const Choice *c)
+static void describe(Description *d, Build *b, const Choice *c, Choose *choose)
 {
     d->b = b;
     d->c = c;
+    d->choose = choose;
     d->nodes = d->words.n = d->tensors.n = d->storages.n = d->streams.n = 0;
+    put(d, (intptr_t)choose);
     put(d, b->graph->single);
     put(d, b->graph->batch <= LANES);
     put_box(d, c->q);
-    for (const Choice *x = c; x; x = x->next)
-        put_choice(d, x);
+    for (const Choice *x = c; x; x = x->next) {
+        if (!choose) {
+            put_places(d, x);
+            put_names(d, x);
+            put_chosen(d, x);
+        }
+        put_equation(d, x);
+    }
     d->hash = hash_words(d);
 }
 
-/* --- the door --- */
+/* --- those met before --- */
 
-static const Description *find(const Description *bucket, const Description *d)
+static struct Descriptions *descriptions(Build *b)
 {
-    while (bucket && (bucket->hash != d->hash || bucket->words.n != d->words.n ||
-                      memcmp(bucket->words.at, d->words.at, (size_t)d->words.n * sizeof *d->words.at) != 0))
-        bucket = bucket->next;
-    return bucket;
+    Functions *f = b->functions;
+
+    if (!f->descriptions)
+        f->descriptions = NEW(f->arena, struct Descriptions);
+    return f->descriptions;
 }
+
+static const Description *find(const struct Descriptions *all, const Description *d)
+{
+    const Description *x = all->bucket[d->hash % BUCKETS];
+
+    while (x && (x->hash != d->hash || x->words.n != d->words.n ||
+                 memcmp(x->words.at, d->words.at, (size_t)d->words.n * sizeof *d->words.at) != 0))
+        x = x->next;
+    return x;
+}
+
+/* The draft becomes one of those met before. */
+static Description *keep_draft(Arena *a, struct Descriptions *all)
+{
+    Description *d = NEW(a, Description), **bucket = &all->bucket[all->draft.hash % BUCKETS];
+
+    *d = all->draft;
+    d->next = *bucket;
+    *bucket = d;
+    all->draft = (Description){0}; /* its lists are the kept one's now */
+    return d;
+}
+
+/* --- choices --- */
+
+/* Where x stands in the box of `from`, that of `to` has an index, too. */
+static Index *same_index(const Equation *from, const Index *x, const Equation *to)
+{
+    for (int i = 0; i < from->nbox; i++)
+        if (from->box[i] == x)
+            return to->box[i];
+    return NULL;
+}
+
+static void choose_again(Choice *c, const Choice *old)
+{
+    const Equation *from = old->q, *to = c->q;
+
+    c->cycles = old->cycles;
+    c->flops = old->flops;
+    c->pieces = old->pieces;
+    c->ntiles = old->ntiles;
+    for (int i = 0; i < c->ntiles; i++) {
+        c->tile_index[i] = same_index(from, old->tile_index[i], to);
+        c->tile[i] = old->tile[i];
+    }
+    c->nbounds = old->nbounds;
+    for (int i = 0; i < c->nbounds; i++) {
+        c->bound[i] = old->bound[i];
+        c->bound[i].index = same_index(from, old->bound[i].index, to);
+        c->bound[i].with = same_index(from, old->bound[i].with, to);
+    }
+    for (int i = 0; i < c->outer; i++)
+        c->walk[i] = same_index(from, old->walk[i], to);
+}
+
+void choose_once(Build *b, Choice *c, Choose *choose)
+{
+    struct Descriptions *all = descriptions(b);
+
+    if (c->q->how == EQ_MAP) { /* there is less to choose than to describe */
+        choose(c);
+        return;
+    }
+    describe(&all->draft, b, c, choose);
+    const Description *old = find(all, &all->draft);
+    if (old) {
+        choose_again(c, old->choice);
+        return;
+    }
+    Description *d = keep_draft(b->functions->arena, all);
+    choose(c);
+    Choice *kept = NEW(b->functions->arena, Choice);
+    *kept = *c;
+    d->choice = kept;
+}
+
+/* --- kernels --- */
 
 static double flops_of(const Choice *c)
 {
@@ -282,25 +375,14 @@ static Kernel *kernel_again(const Description *old, const Description *d)
 
 Kernel *kernel_equation(Build *b, const Choice *c)
 {
-    Arena *a = b->functions->arena;
-    struct Descriptions *all = b->functions->descriptions;
+    struct Descriptions *all = descriptions(b);
 
-    if (!all)
-        all = b->functions->descriptions = NEW(a, struct Descriptions);
-    Description *d = &all->draft;
-    describe(d, b, c);
-    Description **bucket = &all->bucket[d->hash % BUCKETS];
-    const Description *old = find(*bucket, d);
-    Kernel *k = old ? kernel_again(old, d) : kernel_print(b, c);
+    describe(&all->draft, b, c, NULL);
+    const Description *old = find(all, &all->draft);
+    Kernel *k = old ? kernel_again(old, &all->draft) : kernel_print(b, c);
     k->choice = c;
     k->flops = flops_of(c);
-    if (old)
-        return k;
-    Description *fresh = NEW(a, Description);
-    *fresh = *d;
-    *d = (Description){0}; /* its lists are the new one's now */
-    fresh->kernel = k;
-    fresh->next = *bucket;
-    *bucket = fresh;
+    if (!old)
+        keep_draft(b->functions->arena, all)->kernel = k;
     return k;
 }

@@ -5,7 +5,7 @@
 static const char *place_inside(Nest *n, const char *lane, unsigned *dims)
 {
     const Equation *q = n->c->q;
-    Expr out = {.kind = EXPR_LOAD, .tensor = q->out, .padded = true, .nargs = q->out->rank};
+    Expr out = {.kind = EXPR_LOAD, .tensor = q->out, .padded = true, .nargs = (uint8_t)q->out->rank};
 
     memcpy(out.args, q->at, sizeof out.args);
     Place bare = *place_written(n->b, n->c);

@@ -114,13 +114,13 @@ static bool loops_over(const Choice *c, const Index *x)
 }
 
 /* The loop may run outside of all others without harm to what is inside. */
-static bool keeps_tile(const Choice *c, Index *x)
+static bool keeps_tile(Build *b, const Choice *c, Index *x)
 {
     Choice with = *c, without = *c;
 
     with.strip = x;
-    choose_tile_near(&with);
-    choose_tile_near(&without);
+    choose_once(b, &with, choose_tile_near);
+    choose_once(b, &without, choose_tile_near);
     if (c->q->how == EQ_MAP)
         return with.ntiles == without.ntiles;
     return with.cycles * (double)x->size <= 1.02 * without.cycles;
@@ -157,10 +157,10 @@ static bool is_worth_it(const Chain *chain)
 }
 
 /* The chain as far as all keep their tiles. */
-static void cut_chain(Chain *chain)
+static void cut_chain(Build *b, Chain *chain)
 {
     for (int i = 0; i < chain->n; i++)
-        if (!keeps_tile(chain->link[i].c, chain->link[i].strip))
+        if (!keeps_tile(b, chain->link[i].c, chain->link[i].strip))
             chain->n = i;
 }
 
@@ -179,7 +179,7 @@ void choose_strips(Build *b)
                 continue;
             follow(&r, c, c->q->box[k], &chain);
             if (is_worth_it(&chain))
-                cut_chain(&chain);
+                cut_chain(b, &chain);
             if (chain.n > best.n && is_worth_it(&chain))
                 best = chain;
         }
