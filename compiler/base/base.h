@@ -51,6 +51,15 @@ char *arena_print(Arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
     } while (0)
 void *list_grow(Arena *a, void *at, int *room, size_t each);
 
+/* A number for each of many names; all zero is empty. The names stay the caller's. */
+typedef struct Names {
+    struct Name *at;
+    unsigned n, room; /* a power of two, or 0 */
+} Names;
+
+int names_find(const Names *names, const char *name); /* -1: it is not there */
+void names_add(Arena *a, Names *names, const char *name, int number); /* which is not there yet */
+
 /* Text that grows as it is printed to; it lives in its arena. */
 typedef struct Text {
     Arena *arena;

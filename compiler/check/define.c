@@ -55,20 +55,31 @@ static const Node *first_sizes(const Def *d)
     return ports && ports->n && ports->child[0]->n ? ports->child[0]->child[0] : NULL;
 }
 
+static Def *defs_named(const Checker *c, const char *name)
+{
+    int first = names_find(&c->def_names, name);
+
+    return first < 0 ? NULL : c->defs.at[first];
+}
+
 static void define_add(Checker *c, const char *space, const Node *n)
 {
-    Def *d = NEW(c->arena, Def);
+    Def *d = NEW(c->arena, Def), *last = NULL;
 
-    *d = (Def){n->text, space, n, false};
-    for (int i = 0; i < c->defs.n && !*space; i++) {
-        const Def *old = c->defs.at[i];
+    *d = (Def){.name = n->text, .space = space, .node = n};
+    for (Def *old = defs_named(c, d->name); old; old = old->namesake) {
         const Node *a = first_sizes(old), *b = first_sizes(d);
-        if (*old->space || strcmp(old->name, d->name) != 0 || (a && b && a->n != b->n))
+        last = old;
+        if (*space || *old->space || (a && b && a->n != b->n))
             continue;
         error_at(n->name, "'%s' is defined twice", n->text);
         note_at(old->node->name, "first defined here");
         return;
     }
+    if (last)
+        last->namesake = d;
+    else
+        names_add(c->arena, &c->def_names, d->name, c->defs.n);
     PUSH(c->arena, c->defs, d);
 }
 
@@ -253,11 +264,9 @@ int defs_in(Checker *c, const char *space, const char *name, Def ***defs)
 {
     LIST(Def *) found = {0};
 
-    for (int i = 0; i < c->defs.n; i++) {
-        Def *d = c->defs.at[i];
-        if (*d->name == *name && strcmp(d->name, name) == 0 && strcmp(d->space, space) == 0)
+    for (Def *d = defs_named(c, name); d; d = d->namesake)
+        if (strcmp(d->space, space) == 0)
             PUSH(c->arena, found, d);
-    }
     *defs = found.at;
     return found.n;
 }

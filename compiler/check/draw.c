@@ -1,23 +1,9 @@
 /* draw.c -- parameters and states: kept between steps, told apart by name, and given first values in graph init. */
 #include "check/value.h"
 
-Kept *kept_find(Checker *c, const char *name)
-{
-    const Program *p = c->program;
-    uint32_t hash = stream_of(name, 0);
-
-    /* A list of numbers is searched sooner than one of long names that begin alike. */
-    for (int i = c->hashes.n; i < p->kept.n; i++)
-        PUSH(c->arena, c->hashes, stream_of(p->kept.at[i].name, 0));
-    for (int i = p->kept.n; i-- > 0;)
-        if (c->hashes.at[i] == hash && strcmp(p->kept.at[i].name, name) == 0)
-            return &p->kept.at[i];
-    return NULL;
-}
-
 Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const int64_t *size, Frame *f, Span at)
 {
-    Kept *k = kept_find(c, name);
+    Kept *k = program_kept(c->program, name);
     bool same = true;
 
     if (!fits(c, f, name, rank, size, at))
@@ -26,8 +12,7 @@ Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const
         Kept fresh = {.name = name, .kind = kind, .rank = rank, .layer = f ? f->layer : NULL, .where = at};
         for (int i = 0; i < rank; i++)
             fresh.size[i] = size[i];
-        PUSH(c->arena, c->program->kept, fresh);
-        k = kept_find(c, name);
+        k = program_keep(c->program, fresh);
     }
     for (int i = 0; i < rank; i++)
         same &= rank == k->rank && size[i] == k->size[i];
@@ -297,9 +282,9 @@ void run_draw(Checker *c, Frame *f, const Node *n)
             frame_bind(c, f, port->text, given->val, port->span);
         return;
     }
-    bool fresh = !kept_find(c, name);
+    bool fresh = !program_kept(c->program, name);
     Tensor *t = kept_tensor(c, name, n->flag ? KEPT_BUFFER : KEPT_PARAM, rank, size, f, port->span);
-    Kept *k = kept_find(c, name);
+    Kept *k = program_kept(c->program, name);
     if (n->flag && n->number != 0)
         measured(c, f, n, k);
     if (fresh)

@@ -292,12 +292,12 @@ static bool element_state(Checker *c, Frame *f, Elem *el, const Node *n)
 
     for (int i = 0; i < el->nimplicit; i++)
         size[i] = el->implied[i]->size;
-    bool fresh = !kept_find(c, name);
+    bool fresh = !program_kept(c->program, name);
     Tensor *t = kept_tensor(c, name, KEPT_OPTIMIZER, el->nimplicit, size, f, n->span);
     if (fresh) {
         if (!want_number(c, f, n->child[1], eval(c, f, n->child[1]), &init))
             return false;
-        init_constant(c, kept_find(c, name), init);
+        init_constant(c, program_kept(c->program, name), init);
     }
     Expr *e = elem_load(c, f, el, t, n);
     if (!e)

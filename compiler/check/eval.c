@@ -296,7 +296,7 @@ static Val eval_member(Checker *c, Frame *f, const Node *n)
         return v;
     if (v.kind == VAL_LAYER && v.layer->bound) {
         const char *name = path_join(c, v.layer->bound, n->text);
-        Kept *k = kept_find(c, name);
+        Kept *k = program_kept(c->program, name);
         if (k)
             return val_tensor(kept_tensor(c, name, k->kind, k->rank, k->size, f, n->span), n->span);
         error_in(c, f, n->span, "'%s' has no parameter '%s' yet: its weights are made when it is first applied", v.layer->bound, n->text);

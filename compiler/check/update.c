@@ -86,10 +86,10 @@ static void accumulate(Update *u)
         const char *name = arena_print(c->arena, "%s%s.accumulated", u->prefix, u->param[i]->name);
         if (!g)
             continue;
-        bool fresh = !kept_find(c, name);
+        bool fresh = !program_kept(c->program, name);
         Tensor *state = kept_tensor(c, name, KEPT_OPTIMIZER, g->rank, g->size, u->scope, NOWHERE);
         if (fresh)
-            init_constant(c, kept_find(c, name), 0);
+            init_constant(c, program_kept(c->program, name), 0);
         elem_imply(c, &el, g->rank, g->size);
         const Node at = {.kind = NODE_NAME, .text = name, .span = NOWHERE};
         Expr *sum = op2(c, "add", elem_load(c, u->scope, &el, state, &at), elem_load(c, u->scope, &el, g, &at));

@@ -55,6 +55,7 @@ typedef struct Def {
     const char *name, *space; /* "conv", "layers"; the user's: "" */
     const Node *node;
     bool used;
+    struct Def *namesake; /* defined next, or NULL */
 } Def;
 
 typedef struct Arg {
@@ -184,6 +185,7 @@ typedef struct Checker {
     const char *space;  /* namespace a train key looks into first, or NULL */
     const Node *file;
     LIST(Def *) defs;
+    Names def_names; /* the first of each name, in defs */
     LIST(Bind) globals; /* options and constants */
     Define *defines;
     int ndefines;
@@ -208,7 +210,6 @@ typedef struct Checker {
     LIST(int) classes;
     int applied;         /* definitions, of layers and of elements */
     LIST(Applied) made;  /* in the first run of the model */
-    LIST(uint32_t) hashes; /* of the names of all that is kept */
     LIST(Bind) locals;   /* names made in bodies of the user's, of all graphs */
     const Frame *failed; /* the call whose insides were told of last */
     int nested, evals;
@@ -396,7 +397,6 @@ Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor 
 /* Runs a block; the value of its last expression, or of the named outputs. */
 Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs);
 Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const int64_t *size, Frame *f, Span at);
-Kept *kept_find(Checker *c, const char *name);
 Tensor *kept_next(Tensor *state, Tensor *value);
 
 /* --- draw.c: first values --- */

@@ -71,9 +71,7 @@ static int64_t expr_operations(const Expr *e)
 static const Layer *param_layer(const Program *p, const Expr *e)
 {
     if (e->kind == EXPR_LOAD && e->tensor->role == ROLE_PARAM)
-        for (int i = 0; i < p->kept.n; i++)
-            if (strcmp(p->kept.at[i].name, e->tensor->name) == 0)
-                return p->kept.at[i].layer;
+        return program_kept(p, e->tensor->name)->layer;
     const Layer *l = NULL;
     for (int i = 0; e->kind == EXPR_OP && i < e->nargs && !l; i++)
         l = param_layer(p, e->args[i]);

@@ -228,7 +228,7 @@ static int64_t place_of(const Listing *l, const Storage *s)
     switch (s->kind) {
     case STORAGE_FIELD: return s->field * 8 + PART_GIVEN;
     case STORAGE_OUTPUT: return (l->program->fields.n + s->field) * 8 + PART_GIVEN;
-    case STORAGE_KEPT: return l->plan->kept[kept_number(l->program, s->name)].offset + PART_CONTEXT;
+    case STORAGE_KEPT: return kept_offset(l->plan, l->program, s->name) + PART_CONTEXT;
     case STORAGE_SCALAR: return scalar_position(s->name) * 8 + PART_SCALARS;
     case STORAGE_WORK: break;
     }

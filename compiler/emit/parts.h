@@ -61,7 +61,8 @@ void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, G
 
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, const Lists *lists);
-int kept_number(const Program *p, const char *name); /* position in Program.kept */
+/* Where its numbers begin in the context. */
+int64_t kept_offset(const Plan *plan, const Program *p, const char *name);
 bool run_in_parallel(const Plan *plan);
 /* A pointer to element i (row-major) of a result of a graph that works in the context. */
 void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i);

@@ -110,12 +110,13 @@ static const char *element_type(const Storage *s)
     return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
 }
 
-int kept_number(const Program *p, const char *name)
+int64_t kept_offset(const Plan *plan, const Program *p, const char *name)
 {
-    for (int i = 0; i < p->kept.n; i++)
-        if (strcmp(p->kept.at[i].name, name) == 0)
-            return i;
-    bug("'%s' is no kept tensor", name);
+    int i = names_find(&p->kept_names, name);
+
+    if (i < 0)
+        bug("'%s' is no kept tensor", name);
+    return plan->kept[i].offset;
 }
 
 static bool is_constant(const Runner *r, const Storage *s)
@@ -154,7 +155,7 @@ static void print_place(Text *t, const Runner *r, const Storage *s)
     }
     case STORAGE_KEPT:
         text_print(t, "(%svoid *)(context + %lld)", of_samples(r->kind) ? "const " : "",
-                   (long long)r->plan->kept[kept_number(p, s->name)].offset);
+                   (long long)kept_offset(r->plan, p, s->name));
         break;
     case STORAGE_SCALAR:
         if (scalar_position(s->name) < 0)
@@ -530,7 +531,7 @@ void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, c
     if (s->kind == STORAGE_WORK)
         base = plan->work_offset + plan->work[kind].buffers[plan->work[kind].buffer[s->id]].offset;
     else if (s->kind == STORAGE_KEPT)
-        base = plan->kept[kept_number(p, s->name)].offset;
+        base = kept_offset(plan, p, s->name);
     else if (s->kind == STORAGE_SCALAR)
         base = 8 * scalar_position(s->name);
     else

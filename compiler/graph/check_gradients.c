@@ -36,14 +36,6 @@ static double draw(Trial *t)
 
 /* --- values to start from --- */
 
-static const Kept *find_kept(const Program *p, const char *name)
-{
-    for (int i = 0; i < p->kept.n; i++)
-        if (strcmp(p->kept.at[i].name, name) == 0)
-            return &p->kept.at[i];
-    return NULL;
-}
-
 static int64_t classes_of(const Program *p, const Tensor *x)
 {
     for (int i = 0; i < p->fields.n; i++)
@@ -85,7 +77,7 @@ static Run *run_init(Arena *a, const Program *p, uint64_t seed)
 static void fill_kept(Trial *t, const Run *init, const Tensor *x)
 {
     const Tensor *drawn = init ? graph_find(init->graph, x->name) : NULL;
-    const Kept *kept = find_kept(t->program, x->name);
+    const Kept *kept = program_kept(t->program, x->name);
     double *data = t->run->data[x->id];
 
     for (int64_t i = 0; i < tensor_count(x); i++) {
@@ -376,7 +368,7 @@ GradientCheck *check_gradients(Arena *a, const Program *p, uint64_t seed)
     take_forward(&t, p->step);
     for (int i = 0; i < t.graph->tensors.n; i++) {
         Tensor *x = t.graph->tensors.at[i];
-        const Kept *kept = find_kept(p, x->name);
+        const Kept *kept = program_kept(p, x->name);
         if (x->role == ROLE_PARAM && !x->integer && !(kept && kept->frozen))
             PUSH(a, of, x);
     }

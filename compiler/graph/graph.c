@@ -1,53 +1,6 @@
 /* graph.c -- tensors by name, equations and their boxes, copies of graphs. */
 #include "graph/graph.h"
 
-/* --- tensors by name: open addressing, never more than half full --- */
-
-typedef struct Name {
-    const char *name;
-    Tensor *tensor;
-    int copies; /* how many times a tensor of this name was asked for */
-} Name;
-
-struct Names {
-    Name *at;
-    unsigned n, room; /* room is a power of two */
-};
-
-static Name *names_slot(const struct Names *names, const char *name)
-{
-    uint32_t hash = 2166136261u;
-
-    for (const char *s = name; *s; s++)
-        hash = (hash ^ (unsigned char)*s) * 16777619u;
-    unsigned i = hash & (names->room - 1);
-    while (names->at[i].name && strcmp(names->at[i].name, name) != 0)
-        i = (i + 1) & (names->room - 1);
-    return &names->at[i];
-}
-
-static void names_grow(Arena *a, struct Names *names)
-{
-    struct Names wider = {NEW_ARRAY(a, Name, names->room * 2), names->n, names->room * 2};
-
-    for (unsigned i = 0; i < names->room; i++)
-        if (names->at[i].name)
-            *names_slot(&wider, names->at[i].name) = names->at[i];
-    *names = wider;
-}
-
-static Name *names_add(Graph *g, const char *name, Tensor *t)
-{
-    if (g->names->n * 2 >= g->names->room)
-        names_grow(g->arena, g->names);
-    Name *slot = names_slot(g->names, name);
-    if (slot->name)
-        bug("two tensors named '%s'", name);
-    *slot = (Name){name, t, 1};
-    g->names->n++;
-    return slot;
-}
-
 Graph *graph_new(Arena *a, const char *name, int64_t batch)
 {
     Graph *g = NEW(a, Graph);
@@ -55,21 +8,18 @@ Graph *graph_new(Arena *a, const char *name, int64_t batch)
     g->arena = a;
     g->name = name;
     g->batch = batch;
-    g->names = NEW(a, struct Names);
-    g->names->room = 64;
-    g->names->at = NEW_ARRAY(a, Name, g->names->room);
     return g;
 }
 
 static const char *unique(Graph *g, const char *name)
 {
-    Name *first = names_slot(g->names, name);
+    Tensor *first = graph_find(g, name);
 
-    if (!first->name)
+    if (!first)
         return arena_copy(g->arena, name, strlen(name));
     for (;;) {
-        const char *next = arena_print(g->arena, "%s.%d", name, ++first->copies);
-        if (!names_slot(g->names, next)->name)
+        const char *next = arena_print(g->arena, "%s.%d", name, ++first->copies + 1);
+        if (!graph_find(g, next))
             return next;
     }
 }
@@ -88,13 +38,15 @@ Tensor *graph_tensor(Graph *g, const char *name, Role role, int rank, const int6
     t->id = g->tensors.n;
     t->where = NOWHERE;
     PUSH(g->arena, g->tensors, t);
-    names_add(g, t->name, t);
+    names_add(g->arena, &g->names, t->name, t->id);
     return t;
 }
 
 Tensor *graph_find(const Graph *g, const char *name)
 {
-    return names_slot(g->names, name)->tensor;
+    int id = names_find(&g->names, name);
+
+    return id < 0 ? NULL : g->tensors.at[id];
 }
 
 Tensor *graph_scalar(Graph *g, const char *name)

@@ -44,6 +44,7 @@ typedef struct Tensor {
     int rank;
     int64_t size[MAX_RANK];
     int id;              /* position in Graph.tensors */
+    int copies;          /* other tensors that were to have its name */
     struct Tensor *next; /* of a param or state: the temporary that replaces it after the step, or NULL */
     Span where;          /* where the source defines it */
 } Tensor;
@@ -143,7 +144,7 @@ typedef struct Graph {
     LIST(Tensor *) tensors;
     LIST(Equation *) equations;
     LIST(CustomGrad *) customs;
-    struct Names *names; /* tensors by name (graph.c) */
+    Names names; /* tensor ids */
 } Graph;
 
 /* The scalars a graph may read: tensors of ROLE_SCALAR with these names. Kept as doubles in the context, set by

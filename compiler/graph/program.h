@@ -83,7 +83,8 @@ typedef struct Program {
     const char *name;   /* of the model, "LeNet5" */
     const char *source; /* path of the .nn file */
     int64_t batch;
-    LIST(Kept) kept;
+    LIST(Kept) kept; /* see program_keep */
+    Names kept_names;
     LIST(Field) fields;
     LIST(Output) outputs; /* of predict */
     LIST(Output) metrics; /* of report; the first is the loss */
@@ -104,5 +105,21 @@ typedef struct Program {
      * single   predict for one sample, made of it by a pass; NULL where samples meet */
     Graph *init, *step, *eval, *report, *predict, *prepare, *single;
 } Program;
+
+/* Where it is kept until the next one comes. */
+static inline Kept *program_keep(Program *p, Kept k)
+{
+    names_add(p->arena, &p->kept_names, k.name, p->kept.n);
+    PUSH(p->arena, p->kept, k);
+    return &p->kept.at[p->kept.n - 1];
+}
+
+/* NULL: there is none. */
+static inline Kept *program_kept(const Program *p, const char *name)
+{
+    int i = names_find(&p->kept_names, name);
+
+    return i < 0 ? NULL : &p->kept.at[i];
+}
 
 #endif

@@ -37,6 +37,7 @@ typedef struct Pieces {
 /* What is chosen for one equation. */
 typedef struct Choice {
     Equation *q;
+    int number; /* position in Build.choices, once all are there */
     Loads *value, *tail; /* what they read */
     LaneKind lane;
     Index *lane_index; /* NULL: LANE_NONE, or flat */
@@ -72,6 +73,7 @@ typedef struct Build {
     Place *lanes;           /* by tensor id: batched tensors in lanes */
     Place *rows;            /* by tensor id: everything else, and batched tensors sample by sample */
     Choice **maker;         /* by tensor id: of the equation that makes it, or NULL */
+    int *last_reader;       /* by tensor id: the number of a choice, or 0 */
     bool *want_rows;        /* by tensor id: some kernel reads a batched tensor sample by sample */
     bool *want_lanes;
     bool *in_place;         /* by tensor id: its next value takes its place */

@@ -290,15 +290,13 @@ static bool reads_in_place(const Equation *q, const Loads *l, const Tensor *t)
 static bool replaces_in_place(Build *b, const Tensor *old)
 {
     const Choice *maker = b->maker[old->next->id];
-    int from = b->choices.n;
 
     if (!maker || old->next->rank != old->rank || old->next->role != ROLE_TEMP)
         return false;
-    /* Who stands before the maker cannot need what it makes. The makers of next values stand near the end. */
-    while (b->choices.at[--from] != maker)
-        ;
-    Reach r = {b, maker, NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
-    for (int i = from + 1; i < b->choices.n; i++) {
+    /* Who stands before the maker cannot need what it makes. */
+    int last = b->last_reader[old->id];
+    Reach r = {b, maker, last > maker->number ? NEW_ARRAY(b->arena, bool, b->graph->tensors.n) : NULL};
+    for (int i = maker->number + 1; i <= last; i++) {
         const Choice *c = b->choices.at[i];
         if (leader_of(c) != leader_of(maker) && (reads(c->value, old) || reads(c->tail, old)) && reaches(&r, c->q->out))
             return false;
@@ -309,16 +307,6 @@ static bool replaces_in_place(Build *b, const Tensor *old)
 }
 
 /* --- all places of a graph --- */
-
-static bool is_kept(const Build *b, const char *name)
-{
-    if (!b->program)
-        return false;
-    for (int i = 0; i < b->program->kept.n; i++)
-        if (strcmp(b->program->kept.at[i].name, name) == 0)
-            return true;
-    return false;
-}
 
 static int field_number(const Build *b, const char *name)
 {
@@ -355,7 +343,7 @@ static void place_unbatched(Build *b, Tensor *t)
         kind = STORAGE_FIELD;
     else if (b->graph->single && t->wanted)
         kind = STORAGE_OUTPUT;
-    else if (t->role == ROLE_PARAM || t->role == ROLE_STATE || (t->wanted && is_kept(b, t->name)))
+    else if (t->role == ROLE_PARAM || t->role == ROLE_STATE || (t->wanted && b->program && program_kept(b->program, t->name)))
         kind = STORAGE_KEPT;
     p->storage = storage_new(b, t->name, kind, t, &p->layout);
     p->storage->wanted = t->wanted;

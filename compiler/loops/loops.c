@@ -167,8 +167,16 @@ static void find_makers(Build *b)
     Graph *g = b->graph;
 
     b->maker = NEW_ARRAY(b->arena, Choice *, g->tensors.n);
-    for (int i = 0; i < b->choices.n; i++)
-        b->maker[b->choices.at[i]->q->out->id] = b->choices.at[i];
+    b->last_reader = NEW_ARRAY(b->arena, int, g->tensors.n);
+    for (int i = 0; i < b->choices.n; i++) {
+        Choice *c = b->choices.at[i];
+        c->number = i;
+        b->maker[c->q->out->id] = c;
+        for (int k = 0; k < c->value->n; k++)
+            b->last_reader[c->value->at[k]->tensor->id] = i;
+        for (int k = 0; k < c->tail->n; k++)
+            b->last_reader[c->tail->at[k]->tensor->id] = i;
+    }
 }
 
 Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f)

@@ -223,7 +223,7 @@ static Program *net_program(Arena *a)
         k.rank = i < 2 * NPARAMS ? kept_rank[i % NPARAMS] : 0;
         for (int d = 0; d < k.rank; d++)
             k.size[d] = kept_size(i % NPARAMS)[d];
-        PUSH(a, p->kept, k);
+        program_keep(p, k);
     }
     PUSH(a, p->fields, ((Field){.name = "x", .rank = 1, .size = {shape->in}, .where = NOWHERE}));
     PUSH(a, p->fields, ((Field){.name = "y", .rank = 1, .size = {1}, .label = true, .where = NOWHERE}));

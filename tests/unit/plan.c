@@ -136,7 +136,7 @@ START_TEST(context_in_order)
         {.name = "mean", .kind = KEPT_BUFFER, .rank = 1, .size = {7}},
     };
     for (int i = 0; i < 4; i++) {
-        PUSH(a, p.kept, kept[i]);
+        program_keep(&p, kept[i]);
         p.kept.at[i].where = NOWHERE;
     }
     PUSH(a, p.metrics, ((Output){.name = "loss", .tensor = "loss"}));
