@@ -5,72 +5,100 @@
 #include <signal.h>
 #include <string.h>
 
-/* Floats copied for a batch, or as much work, below which it is assembled at once: some tenths of a millisecond. A
- * thread that runs for less only stands in the way of those that train. */
+/* Floats copied for a batch, or as much work, below which it is made at once: some tenths of a millisecond. A thread
+ * that runs for less only stands in the way of those that train. */
 enum { LITTLE_WORK = 1 << 20 };
 
-static int batch_at(const Ahead *a, int64_t first)
+/* --- one sample --- */
+
+static int64_t batch_of(const Ahead *a, int64_t i) { return (i - a->first) / a->p->batch; }
+
+/* Samples of the batch that sample i begins. */
+static int batch_size(const Ahead *a, int64_t i)
 {
-    return (int)(a->n - first < a->p->batch ? a->n - first : a->p->batch);
+    return (int)(a->n - i < a->p->batch ? a->n - i : a->p->batch);
 }
 
-static void assemble(Ahead *a, int64_t first, int n, void **fields)
+static bool put(const Ahead *a, Reader *r, int64_t i, int row, void **fields)
 {
-    nn_samples_put(a->p, a->samples, a->order + first, 0, n, &a->seen, fields);
+    r->fault.status = 0;
+    return nn_samples_put(a->p, a->samples, &r->room, a->order != NULL ? a->order[i] : i, a->augmented ? &a->seen : NULL, row, fields,
+                          &r->fault);
 }
 
-/* --- the reader's thread --- */
+/* Whether there is a sample to take and a place for it: the batch that was asked for last is still in use. */
+static bool can_take(const Ahead *a)
+{
+    return a->next < a->n && a->next < a->failed && batch_of(a, a->next) < NN_RING + (a->taken > 0 ? a->taken - 1 : 0);
+}
+
+/* Takes the next sample and makes it; the lock is held before and after. */
+static void make_next(Ahead *a, Reader *r)
+{
+    int64_t i = a->next++, batch = batch_of(a, i);
+    int slot = (int)(batch % NN_RING), row = (int)(i - a->first - batch * a->p->batch), *missing = &a->missing[slot];
+    bool fine;
+
+    if (row == 0)
+        *missing = batch_size(a, i);
+    a->working++;
+    pthread_mutex_unlock(&a->lock);
+    fine = put(a, r, i, row, a->ring[slot]);
+    pthread_mutex_lock(&a->lock);
+    a->working--;
+    --*missing;
+    if (!fine && i < a->failed) {
+        a->failed = i;
+        a->fault = r->fault;
+    }
+    if (*missing == 0 || (a->working == 0 && !can_take(a)))
+        pthread_cond_broadcast(&a->changed);
+}
+
+/* --- the readers' threads --- */
 
 static void *read_ahead(void *data)
 {
-    Ahead *a = data;
+    Reader *r = data;
+    Ahead *a = r->ahead;
 
     pthread_mutex_lock(&a->lock);
     while (!a->over) {
-        int64_t first = a->next, slot = a->made % NN_RING;
-        int n;
-
-        /* the batch that was handed out last is still in use */
-        if (first >= a->n || a->made - a->taken + (a->taken > 0) >= NN_RING) {
+        if (can_take(a))
+            make_next(a, r);
+        else
             pthread_cond_wait(&a->changed, &a->lock);
-            continue;
-        }
-        n = batch_at(a, first);
-        a->working = true;
-        pthread_mutex_unlock(&a->lock);
-        assemble(a, first, n, a->ring[slot]);
-        pthread_mutex_lock(&a->lock);
-        a->working = false;
-        a->count[slot] = n;
-        a->next = first + n;
-        a->made++;
-        pthread_cond_broadcast(&a->changed);
     }
     pthread_mutex_unlock(&a->lock);
     return NULL;
 }
 
-bool nn_ahead_thread(Ahead *a, Fault *f)
+bool nn_ahead_threads(Ahead *a, int n, Fault *f)
 {
     sigset_t all, before;
 
-    for (int i = 0; i < NN_RING; i++) {
-        a->ring[i] = nn_fields_new(a->p, a->samples, f);
-        if (a->ring[i] == NULL)
+    for (int i = 1; i < NN_RING; i++)
+        if ((a->ring[i] = nn_fields_new(a->p, a->samples, f)) == NULL)
             return false;
-    }
-    /* signals are the trainer's */
-    sigfillset(&all);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
+    /* signals are the trainer's */
+    sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    a->threaded = pthread_create(&a->thread, NULL, read_ahead, a) == 0;
+    for (int i = 0; i < n; i++) {
+        Reader *r = &a->readers[i];
+
+        r->ahead = a;
+        if (!nn_room_new(a->samples, &r->room, f) || pthread_create(&r->thread, NULL, read_ahead, r) != 0)
+            break;
+        a->nreaders++;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return true; /* where no thread can be had it goes without */
+    return f->status == 0; /* where no thread can be had it goes without */
 }
 
-/* Whether a thread of its own pays. */
-static bool is_worth_it(const Ahead *a, int threads)
+/* How many threads pay. */
+static int count_readers(const Ahead *a, int threads)
 {
     int64_t floats = 0;
     cpu_set_t cpus;
@@ -78,90 +106,115 @@ static bool is_worth_it(const Ahead *a, int threads)
     for (int i = 0; i < a->p->nfields; i++)
         floats += nn_shape_size(a->p->fields[i].rank, a->p->fields[i].shape) * a->p->batch;
     if (threads == 1 || (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1))
-        return false;
+        return 0;
     return floats * (1 + nn_augment_work(&a->samples->augment)) >= LITTLE_WORK;
 }
 
 /* --- the trainer's side --- */
 
-bool nn_ahead_start(Ahead *a, const nn_program *p, Samples *samples, int threads, Fault *f)
+bool nn_ahead_start(Ahead *a, const nn_program *p, const Samples *samples, int threads, Fault *f)
 {
-    *a = (Ahead){.p = p, .samples = samples, .ring = {samples->fields}};
-    return !is_worth_it(a, threads) || nn_ahead_thread(a, f);
+    int n;
+
+    *a = (Ahead){.p = p, .samples = samples, .failed = INT64_MAX};
+    n = count_readers(a, threads);
+    a->ring[0] = nn_fields_new(p, samples, f);
+    return a->ring[0] != NULL && nn_room_new(samples, &a->caller.room, f) && (n == 0 || nn_ahead_threads(a, n, f));
 }
 
 void nn_ahead_stop(Ahead *a)
 {
-    if (!a->threaded)
+    if (a->nreaders == 0)
         return;
     pthread_mutex_lock(&a->lock);
-    a->n = 0; /* nothing more to read */
-    while (a->working)
+    a->n = 0; /* nothing more to take */
+    while (a->working > 0)
         pthread_cond_wait(&a->changed, &a->lock);
-    a->n = 0;
     pthread_mutex_unlock(&a->lock);
 }
 
 void nn_ahead_begin(Ahead *a, const int64_t *order, int64_t first, int64_t n, const Seen *seen)
 {
     nn_ahead_stop(a);
-    if (a->threaded)
+    if (a->nreaders > 0)
         pthread_mutex_lock(&a->lock);
     a->order = order;
-    a->next = first;
+    a->first = a->next = first;
     a->n = n;
-    a->seen = *seen;
-    a->made = a->taken = 0;
-    if (!a->threaded)
+    a->augmented = seen != NULL;
+    a->seen = seen != NULL ? *seen : (Seen){0};
+    a->taken = 0;
+    a->failed = INT64_MAX;
+    a->waited = 0;
+    if (a->nreaders == 0)
         return;
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
 }
 
-static void **next_made(Ahead *a, int *count)
+/* Samples begin .. end - 1, by the readers and the caller. */
+static bool make_together(Ahead *a, int64_t begin, int64_t end)
 {
-    int64_t slot;
+    int *missing = &a->missing[batch_of(a, begin) % NN_RING];
+    bool fine;
 
     pthread_mutex_lock(&a->lock);
-    a->taken++; /* the one before is free now */
+    a->taken++; /* the batch before is free now */
     pthread_cond_broadcast(&a->changed);
-    while (a->made < a->taken)
-        pthread_cond_wait(&a->changed, &a->lock);
-    slot = (a->taken - 1) % NN_RING;
-    *count = a->count[slot];
+    while (a->failed < end ? a->working > 0 : a->next < end || *missing > 0) {
+        if (a->next < end && can_take(a))
+            make_next(a, &a->caller);
+        else
+            pthread_cond_wait(&a->changed, &a->lock);
+    }
+    fine = a->failed >= end;
     pthread_mutex_unlock(&a->lock);
-    return a->ring[slot];
+    return fine;
 }
 
-void **nn_ahead_next(Ahead *a, int *count)
+static bool make_alone(Ahead *a, int n)
+{
+    for (int row = 0; row < n; row++)
+        if (!put(a, &a->caller, a->next++, row, a->ring[0])) {
+            a->fault = a->caller.fault;
+            return false;
+        }
+    a->taken++;
+    return true;
+}
+
+void **nn_ahead_next(Ahead *a, int *count, Fault *f)
 {
     double start = nn_seconds();
-    void **fields = a->ring[0];
+    int64_t batch = a->taken, begin = a->first + batch * a->p->batch;
+    bool fine;
 
-    if (a->threaded) {
-        fields = next_made(a, count);
-    } else {
-        *count = batch_at(a, a->next);
-        assemble(a, a->next, *count, fields);
-        a->next += *count;
-    }
+    *count = batch_size(a, begin);
+    fine = a->nreaders > 0 ? make_together(a, begin, begin + *count) : make_alone(a, *count);
     a->waited += nn_seconds() - start;
-    return fields;
+    if (!fine) {
+        nn_fail(f, a->fault.status, "%s", a->fault.text);
+        return NULL;
+    }
+    return a->ring[a->nreaders > 0 ? batch % NN_RING : 0];
 }
 
 void nn_ahead_end(Ahead *a)
 {
-    if (a->threaded) {
+    if (a->nreaders > 0) {
         pthread_mutex_lock(&a->lock);
         a->over = true;
         pthread_cond_broadcast(&a->changed);
         pthread_mutex_unlock(&a->lock);
-        pthread_join(a->thread, NULL);
+        for (int i = 0; i < a->nreaders; i++)
+            pthread_join(a->readers[i].thread, NULL);
         pthread_mutex_destroy(&a->lock);
         pthread_cond_destroy(&a->changed);
     }
+    for (int i = 0; i < NN_MOST_READERS; i++)
+        nn_room_free(&a->readers[i].room);
+    nn_room_free(&a->caller.room);
     for (int i = 0; i < NN_RING && a->p != NULL; i++)
-        if (a->ring[i] != NULL && a->ring[i] != a->samples->fields)
-            nn_fields_free(a->p, a->ring[i]);
+        nn_fields_free(a->p, a->ring[i]);
     *a = (Ahead){0};
 }

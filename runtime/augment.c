@@ -287,67 +287,88 @@ static uint32_t sample_key(uint32_t key, int64_t sample)
     return nn_mix(nn_mix((uint32_t)sample * 0x9e3779b9u + key) ^ (uint32_t)((uint64_t)sample >> 32) ^ key);
 }
 
-static Sample load(const Augment *a, const Data *data, const nn_field *field, int column, int64_t sample, float *to, float *other)
+/* What a field is made from, and in which rooms. */
+typedef struct Making {
+    const Augment *a;
+    float *const *room;
+    const Data *data;
+    const nn_field *field;
+    int column;
+    Fault *f;
+} Making;
+
+static bool load(const Making *m, int64_t sample, float *to, float *other, Sample *s)
 {
-    const Column *c = &data->columns[column];
-    Sample s = {.channels = c->size, .height = 1, .width = 1, .at = to, .other = other, .label = field->label,
-                .classes = field->classes > 0, .bytes = c->type == DATA_U8, .range = c->type == DATA_U8 ? 255 : 1,
-                .own = nn_mix((uint32_t)column + 1)};
+    const Augment *a = m->a;
+    const nn_field *field = m->field;
+    const Column *c = &m->data->columns[m->column];
+
+    *s = (Sample){.channels = c->size, .height = 1, .width = 1, .at = to, .other = other, .label = field->label,
+                  .classes = field->classes > 0, .bytes = c->type == DATA_U8, .range = c->type == DATA_U8 ? 255 : 1,
+                  .own = nn_mix((uint32_t)m->column + 1)};
 
     if (a->height > 0 && c->rank >= 2 && c->shape[c->rank - 2] == a->height && c->shape[c->rank - 1] == a->width) {
-        s.height = a->height;
-        s.width = a->width;
-        s.channels = c->size / ((int64_t)a->height * a->width);
-        s.sides = true;
+        s->height = a->height;
+        s->width = a->width;
+        s->channels = c->size / ((int64_t)a->height * a->width);
+        s->sides = true;
     }
-    nn_data_floats(data, column, sample, to);
-    return s;
+    return nn_data_floats(m->data, m->column, sample, to, m->f);
 }
 
-static void change(const Augment *a, int steps, uint32_t key, const Data *data, const nn_field *field, int column, Sample *s);
+static bool change(const Making *m, int steps, uint32_t key, Sample *s);
 
 /* l x + (1 - l) y; y is made in the third room and in the one that x does not need at the moment. */
-static void mixup(const Augment *a, int step, uint32_t key, Draws *d, const Data *data, const nn_field *field, int column, Sample *s)
+static bool mixup(const Making *m, int step, uint32_t key, Draws *d, Sample *s)
 {
+    const Augment *a = m->a;
     int64_t with = a->train[draw_whole(d, a->ntrain)], n = s->channels * s->height * s->width;
     double x = draw_gamma(d, a->steps[step].a + 1), y = draw_gamma(d, a->steps[step].a);
     float l = (float)(x / (x + y));
     Sample other;
 
     if (s->classes)
-        return;
-    other = load(a, data, field, column, with, a->room[2], s->other);
-    change(a, step, nn_mix(key ^ MIXED_STREAM), data, field, column, &other);
+        return true;
+    if (!load(m, with, m->room[2], s->other, &other) || !change(m, step, nn_mix(key ^ MIXED_STREAM), &other))
+        return false;
     for (int64_t i = 0; i < n; i++)
         s->at[i] = l * s->at[i] + (1 - l) * other.at[i];
+    return true;
 }
 
-static void change(const Augment *a, int steps, uint32_t key, const Data *data, const nn_field *field, int column, Sample *s)
+static bool change(const Making *m, int steps, uint32_t key, Sample *s)
 {
     for (int i = 0; i < steps; i++) {
-        const struct AugmentStep *step = &a->steps[i];
+        const struct AugmentStep *step = &m->a->steps[i];
         Draws d = {.key = nn_mix(key ^ ((uint32_t)(i + 1) * 0x85ebca6bu))};
 
         if ((kinds[step->kind].sides && !s->sides) || (!kinds[step->kind].labels && s->label))
             continue;
-        if (step->kind == KIND_MIXUP)
-            mixup(a, i, key, &d, data, field, column, s);
-        else if (kinds[step->kind].labels || !s->classes)
+        if (step->kind == KIND_MIXUP) {
+            if (!mixup(m, i, key, &d, s))
+                return false;
+        } else if (kinds[step->kind].labels || !s->classes) {
             kinds[step->kind].change(s, step, &d);
+        }
     }
+    return true;
 }
 
-void nn_augment_field(const Augment *a, uint32_t key, const Data *data, const nn_field *field, int column, int64_t sample, void *to)
+bool nn_augment_field(const Augment *a, float *const room[3], uint32_t key, const Data *data, const nn_field *field, int column,
+                      int64_t sample, void *to, Fault *f)
 {
-    Sample s = load(a, data, field, column, sample, a->room[0], a->room[1]);
+    Making m = {a, room, data, field, column, f};
+    Sample s;
     int64_t n;
 
-    change(a, a->nsteps, sample_key(key, sample), data, field, column, &s);
+    if (!load(&m, sample, room[0], room[1], &s) || !change(&m, a->nsteps, sample_key(key, sample), &s))
+        return false;
     n = s.channels * s.height * s.width;
     if (field->classes == 0)
         memcpy(to, s.at, (size_t)n * sizeof *s.at);
     for (int64_t i = 0; i < n && field->classes > 0; i++)
         ((int32_t *)to)[i] = (int32_t)s.at[i];
+    return true;
 }
 
 /* --- opening --- */
@@ -448,7 +469,7 @@ static bool check_fields(const nn_program *p, const Data *data, const int *colum
 bool nn_augment_open(const nn_program *p, const Data *data, const int *columns, Augment *a, Fault *f)
 {
     const nn_value *v = NULL;
-    int64_t most, room = 0;
+    int64_t most;
     int height, width;
 
     *a = (Augment){0};
@@ -465,17 +486,5 @@ bool nn_augment_open(const nn_program *p, const Data *data, const int *columns, 
     find_pictures(p, data, columns, a);
     height = a->height;
     width = a->width;
-    if (!check_steps(a, data, f) || !follow(a, &height, &width, &most, f) || !check_fields(p, data, columns, a, most, &room, f))
-        return false;
-    for (int i = 0; i < 3; i++)
-        if ((a->room[i] = nn_new(f, "augmentation", (size_t)room, sizeof(float))) == NULL)
-            return false;
-    return true;
-}
-
-void nn_augment_close(Augment *a)
-{
-    for (int i = 0; i < 3; i++)
-        free(a->room[i]);
-    *a = (Augment){0};
+    return check_steps(a, data, f) && follow(a, &height, &width, &most, f) && check_fields(p, data, columns, a, most, &a->room, f);
 }

@@ -40,19 +40,18 @@ typedef struct Augment {
     int height, width;    /* of the pictures before; 0: there are none */
     const int64_t *train; /* the samples that mixup takes from */
     int64_t ntrain;
-    float *room[3];       /* each for the largest field in its largest size */
+    int64_t room;         /* floats of the largest field in its largest size */
 } Augment;
 
 /* What the setting `augment` of the data section says, if anything, of these columns (of each field; < 0: none). */
 bool nn_augment_open(const nn_program *p, const Data *data, const int *columns, Augment *a, Fault *f);
-void nn_augment_close(Augment *a);
-
 /* What the steps cost, about: in copies of the sample. */
 int nn_augment_work(const Augment *a);
 
-/* The key of one epoch, and one field of one sample under it: floats, or int32_t where the field has classes. Fields are
- * called one after the other, never at the same time. */
+/* The key of one epoch, and one field of one sample under it: floats, or int32_t where the field has classes. Three rooms
+ * of a->room floats each are the caller's. */
 uint32_t nn_augment_key(uint64_t seed, int64_t epoch);
-void nn_augment_field(const Augment *a, uint32_t key, const Data *data, const nn_field *field, int column, int64_t sample, void *to);
+bool nn_augment_field(const Augment *a, float *const room[3], uint32_t key, const Data *data, const nn_field *field, int column,
+                      int64_t sample, void *to, Fault *f);
 
 #endif

@@ -21,10 +21,8 @@ static bool make_outputs(const nn_program *p, float **outputs, Fault *f)
     return true;
 }
 
-static int work(const Trainer *t, int what, int n, float **outputs)
+static int work(const Trainer *t, int what, const void *const *fields, int n, float **outputs)
 {
-    const void *const *fields = (const void *const *)t->samples.fields;
-
     if (what == TRAIN)
         return t->p->step(t->ctx, fields, n);
     if (what == EVAL)
@@ -42,10 +40,15 @@ static bool measure(Trainer *t, int what, double seconds, float **outputs, doubl
     t->scalars[NN_COUNT] = t->scalars[NN_TOTAL] = count;
     t->scalars[NN_LAST] = 1;
     for (int64_t i = 0; i == 0 || now - start < seconds; i++) {
+        void **fields;
         int status;
 
-        nn_samples_fill(t->p, &t->samples, t->samples.shuffled + i % batches * count, 0, count);
-        status = work(t, what, count, outputs);
+        if (i % batches == 0)
+            nn_ahead_begin(&t->ahead, t->samples.shuffled, 0, batches * count, NULL);
+        fields = nn_ahead_next(&t->ahead, &count, f);
+        if (fields == NULL)
+            return false;
+        status = work(t, what, (const void *const *)fields, count, outputs);
         if (status != NN_OK)
             return nn_trainer_fail(t, status, "a batch", f);
         if (i == 0)

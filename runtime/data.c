@@ -275,46 +275,78 @@ const char *nn_data_names(const Data *data, char *to, size_t room)
     return to;
 }
 
-void nn_data_floats(const Data *data, int column, int64_t sample, float *to)
+const void *nn_data_at(const Data *data, int column, int64_t sample, void *room, Fault *f)
 {
     const Column *c = &data->columns[column];
-    int64_t first = sample * c->size;
 
+    (void)room, (void)f;
+    return (const char *)c->data + (size_t)(sample * c->size) * nn_type_bytes(c->type);
+}
+
+/* Elements that must be read are read to the end of `to`: they are no longer than what becomes of them, and so each is
+ * still there when its turn comes. */
+static const void *read_behind(const Data *data, int column, int64_t sample, void *to, Fault *f)
+{
+    const Column *c = &data->columns[column];
+
+    return nn_data_at(data, column, sample, (char *)to + (size_t)c->size * (sizeof(float) - nn_type_bytes(c->type)), f);
+}
+
+bool nn_data_floats(const Data *data, int column, int64_t sample, float *to, Fault *f)
+{
+    const Column *c = &data->columns[column];
+    const void *at = read_behind(data, column, sample, to, f);
+
+    if (at == NULL)
+        return false;
     switch (c->type) {
     case DATA_F32:
-        memcpy(to, (const float *)c->data + first, (size_t)c->size * sizeof *to);
+        memmove(to, at, (size_t)c->size * sizeof *to);
         break;
     case DATA_U8:
         for (int64_t i = 0; i < c->size; i++)
-            to[i] = ((const uint8_t *)c->data)[first + i];
+            to[i] = ((const uint8_t *)at)[i];
         break;
     case DATA_I32:
         for (int64_t i = 0; i < c->size; i++)
-            to[i] = (float)((const int32_t *)c->data)[first + i];
+            to[i] = (float)((const int32_t *)at)[i];
         break;
     }
+    return true;
 }
 
-void nn_data_ints(const Data *data, int column, int64_t sample, int32_t *to)
+bool nn_data_ints(const Data *data, int column, int64_t sample, int32_t *to, Fault *f)
 {
     const Column *c = &data->columns[column];
-    int64_t first = sample * c->size;
+    const void *at = read_behind(data, column, sample, to, f);
 
+    if (at == NULL)
+        return false;
     switch (c->type) {
     case DATA_F32:
         for (int64_t i = 0; i < c->size; i++) {
-            double x = nearbyint((double)((const float *)c->data)[first + i]);
+            double x = nearbyint((double)((const float *)at)[i]);
             to[i] = x >= INT32_MAX ? INT32_MAX : x <= INT32_MIN ? INT32_MIN : (int32_t)x;
         }
         break;
     case DATA_U8:
         for (int64_t i = 0; i < c->size; i++)
-            to[i] = ((const uint8_t *)c->data)[first + i];
+            to[i] = ((const uint8_t *)at)[i];
         break;
     case DATA_I32:
-        memcpy(to, (const int32_t *)c->data + first, (size_t)c->size * sizeof *to);
+        memmove(to, at, (size_t)c->size * sizeof *to);
         break;
     }
+    return true;
+}
+
+int32_t nn_data_class(const Data *data, int column, int64_t sample)
+{
+    int32_t class = 0;
+    Fault f = {0};
+
+    nn_data_ints(data, column, sample, &class, &f);
+    return class;
 }
 
 const char *nn_data_class_name(const Column *c, int class, char *to)
@@ -402,10 +434,6 @@ void nn_data_class_counts(const Data *data, int column, const int64_t *samples, 
     int64_t classes = c->classes > 0 ? c->classes : c->whole_below;
 
     memset(counts, 0, (size_t)classes * sizeof *counts);
-    for (int64_t i = 0; i < n && c->rank == 0; i++) {
-        int32_t class;
-
-        nn_data_ints(data, column, samples[i], &class);
-        counts[class]++;
-    }
+    for (int64_t i = 0; i < n && c->rank == 0; i++)
+        counts[nn_data_class(data, column, samples[i])]++;
 }

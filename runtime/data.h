@@ -3,7 +3,7 @@
  *     Data data;
  *     if (!nn_data_open(&p->data[0].value, directory, &data, fault)) ...
  *     int image = nn_data_find(&data, "image");
- *     nn_data_floats(&data, image, sample, to);
+ *     nn_data_floats(&data, image, sample, to, fault);
  *     nn_data_free(&data);
  *
  * The samples of all columns are numbered alike, 0 to n - 1. Where the source brings a test split of its own (mnist,
@@ -52,10 +52,16 @@ int nn_data_find(const Data *data, const char *name);
 /* "image, label": for messages. */
 const char *nn_data_names(const Data *data, char *to, size_t room);
 
+/* The elements of one sample of a column, of the column's type: where they are, or read into `room`. */
+const void *nn_data_at(const Data *data, int column, int64_t sample, void *room, Fault *f);
+
 /* One sample of a column, as it is: class indices and bytes become the numbers they are; numbers become the
  * nearest whole ones, at the ends of the range of int32_t where they are beyond it. */
-void nn_data_floats(const Data *data, int column, int64_t sample, float *to);
-void nn_data_ints(const Data *data, int column, int64_t sample, int32_t *to);
+bool nn_data_floats(const Data *data, int column, int64_t sample, float *to, Fault *f);
+bool nn_data_ints(const Data *data, int column, int64_t sample, int32_t *to, Fault *f);
+
+/* The same of a column of one number a sample, which is always in memory. */
+int32_t nn_data_class(const Data *data, int column, int64_t sample);
 
 /* The name of a class, printed into `to` (room for 16) where it is only a number. */
 const char *nn_data_class_name(const Column *c, int class, char *to);

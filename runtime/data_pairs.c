@@ -19,14 +19,6 @@ typedef struct Sorted {
     int64_t from, n, *first, *order;
 } Sorted;
 
-static int32_t class_of(const Data *data, int label, int64_t sample)
-{
-    int32_t class;
-
-    nn_data_ints(data, label, sample, &class);
-    return class;
-}
-
 static bool sort_classes(const Data *data, int label, int64_t from, int64_t n, Sorted *s, Fault *f)
 {
     *s = (Sorted){.classes = data->columns[label].classes, .from = from, .n = n};
@@ -35,11 +27,11 @@ static bool sort_classes(const Data *data, int label, int64_t from, int64_t n, S
     if (f->status != 0)
         return false;
     for (int64_t i = 0; i < n; i++)
-        s->first[class_of(data, label, from + i) + 2]++;
+        s->first[nn_data_class(data, label, from + i) + 2]++;
     for (int k = 2; k < s->classes + 2; k++)
         s->first[k] += s->first[k - 1];
     for (int64_t i = 0; i < n; i++) /* first[k + 1] moves from the beginning of class k to its end */
-        s->order[s->first[class_of(data, label, from + i) + 1]++] = from + i;
+        s->order[s->first[nn_data_class(data, label, from + i) + 1]++] = from + i;
     for (int k = 0; k < s->classes; k++)
         if (n > 0 && s->first[k + 1] - s->first[k] == n)
             return nn_fail(f, EXIT_USAGE, "%s: all samples are of one class, so there are no pairs of two", data->origin);
@@ -93,7 +85,7 @@ static bool draw_partners(const Data *in, int label, int each, uint64_t seed, in
 
         for (int64_t i = s.from; sorted && i < s.from + s.n; i++) {
             uint32_t key = nn_random_key(seed, (uint64_t)i, 0xba125), at = 0;
-            int class = class_of(in, label, i);
+            int class = nn_data_class(in, label, i);
             bool alike = each == 3 || draw_below(key, &at, 2) == 1;
 
             samples[i] = i;

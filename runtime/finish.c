@@ -157,6 +157,7 @@ static bool find_sample_file(const Trainer *t, char path[NN_FILE_PATH])
 static bool put_first_sample(const Trainer *t, Text *line)
 {
     const nn_program *p = t->p;
+    Fault f = {0};
 
     nn_text_print(line, "printf '");
     for (int pass = 0; pass < 2; pass++) {
@@ -166,7 +167,8 @@ static bool put_first_sample(const Trainer *t, Text *line)
             if (p->fields[i].rank != 0 || i == 8)
                 return false;
             nn_text_print(line, i > 0 ? "," : "");
-            nn_data_floats(&t->samples.data, t->samples.columns[i], 0, &x);
+            if (!nn_data_floats(&t->samples.data, t->samples.columns[i], 0, &x, &f))
+                return false;
             if (pass == 0)
                 nn_text_print(line, "%s", p->fields[i].name);
             else

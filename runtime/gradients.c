@@ -39,6 +39,7 @@ typedef struct Kind {
 typedef struct Check {
     Trainer *t;
     int n; /* samples in the batch */
+    void **fields;
     char *start; /* the context before the step */
     Probe probes[MOST_PROBES];
     int nprobes;
@@ -78,7 +79,7 @@ static bool run_step(Check *c, double *loss, Fault *f)
     int status = t->p->reset(t->ctx);
 
     if (status == NN_OK)
-        status = t->p->step(t->ctx, (const void *const *)t->samples.fields, c->n);
+        status = t->p->step(t->ctx, (const void *const *)c->fields, c->n);
     if (status == NN_OK)
         status = t->p->report(t->ctx);
     if (status != NN_OK)
@@ -444,7 +445,10 @@ static bool prepare(Check *c, Fault *f)
     n = t->samples.split.n[SPLIT_TRAIN];
     c->n = (int)(n < t->p->batch ? n : t->p->batch);
     nn_samples_shuffle(&t->samples, t->settings.seed, 0);
-    nn_samples_fill(t->p, &t->samples, t->samples.shuffled, 0, c->n);
+    nn_ahead_begin(&t->ahead, t->samples.shuffled, 0, c->n, NULL);
+    c->fields = nn_ahead_next(&t->ahead, &c->n, f);
+    if (c->fields == NULL)
+        return false;
     t->scalars[NN_COUNT] = t->scalars[NN_TOTAL] = c->n;
     t->scalars[NN_LAST] = 1;
     t->scalars[NN_STEPS] = 0;

@@ -120,6 +120,7 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     bool fine = f->status == 0 && (strcmp(source.text, "folder") != 0 || call_for_pictures(q->t->p, path, &pictures, &source, f));
     Fault why = {0};
 
+    nn_ahead_end(&q->t->ahead);
     nn_samples_close(&q->t->samples);
     if (fine && !nn_samples_open_new(q->t->p, &source, &q->t->samples, &why)) {
         const char *at = standard ? strstr(why.text, own) : NULL;
@@ -130,7 +131,7 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     }
     if (copy != NULL)
         fclose(copy);
-    return fine;
+    return fine && nn_ahead_start(&q->t->ahead, q->t->p, &q->t->samples, q->t->settings.threads, f);
 }
 
 /* --- what is said --- */
@@ -308,11 +309,14 @@ static bool predict_samples(Prediction *q, const char *path, Fault *f)
     Trainer *t = q->t;
     int64_t n = t->samples.data.n;
 
+    nn_ahead_begin(&t->ahead, NULL, 0, n, NULL);
     for (int64_t first = 0; first < n; first += t->p->batch) {
-        int count = (int)(n - first < t->p->batch ? n - first : t->p->batch), status;
+        int count, status;
+        void **fields = nn_ahead_next(&t->ahead, &count, f);
 
-        nn_samples_fill(t->p, &t->samples, NULL, first, count);
-        status = t->p->predict(t->ctx, t->scratch, (const void *const *)t->samples.fields, count, q->outputs);
+        if (fields == NULL)
+            return false;
+        status = t->p->predict(t->ctx, t->scratch, (const void *const *)fields, count, q->outputs);
         if (status != NN_OK)
             return nn_trainer_fail(t, status, "prediction", f);
         q->line.n = 0;

@@ -184,13 +184,6 @@ bool nn_fields_not_finite(const nn_program *p, void *const *fields, int n, char 
     return false;
 }
 
-static bool make_fields(const nn_program *p, Samples *s, Fault *f)
-{
-    s->nfields = p->nfields;
-    s->fields = nn_fields_new(p, s, f);
-    return s->fields != NULL;
-}
-
 static bool bind_fields(const nn_program *p, Samples *s, Fault *f)
 {
     if (!make_columns(p, s, f))
@@ -202,7 +195,7 @@ static bool bind_fields(const nn_program *p, Samples *s, Fault *f)
         if (!bind_field(p, s, i, f))
             return false;
     }
-    return make_fields(p, s, f);
+    return true;
 }
 
 /* --- binding new samples --- */
@@ -262,7 +255,7 @@ static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
         if (!bind_field(p, s, i, f))
             return false;
     }
-    return make_fields(p, s, f);
+    return true;
 }
 
 /* --- opening --- */
@@ -331,14 +324,10 @@ bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *s
 
 void nn_samples_close(Samples *samples)
 {
-    for (int i = 0; i < samples->nfields && samples->fields != NULL; i++)
-        free(samples->fields[i]);
-    free(samples->fields);
     free(samples->columns);
     free(samples->row);
     free(samples->classes);
     free(samples->shuffled);
-    nn_augment_close(&samples->augment);
     nn_data_split_free(&samples->split);
     nn_data_free(&samples->data);
     *samples = (Samples){0};
@@ -364,18 +353,20 @@ void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch)
 }
 
 /* The middle of a picture. */
-static void fill_middle(const nn_field *field, const Column *c, int64_t sample, char *to)
+static bool put_middle(const nn_field *field, const Data *data, int column, int64_t sample, Room *room, char *to, Fault *f)
 {
+    const Column *c = &data->columns[column];
     int64_t h = c->shape[c->rank - 2], w = c->shape[c->rank - 1];
     int64_t height = field->shape[field->rank - 2], width = field->shape[field->rank - 1];
+    const void *whole = nn_data_at(data, column, sample, room->at[0], f);
 
-    for (int64_t k = 0; k < c->size / (h * w); k++)
+    for (int64_t k = 0; k < c->size / (h * w) && whole != NULL; k++)
         for (int64_t y = 0; y < height; y++)
             for (int64_t x = 0; x < width; x++) {
-                int64_t at = sample * c->size + (k * h + y + (h - height) / 2) * w + x + (w - width) / 2;
-                float value = c->type == DATA_U8    ? (float)((const uint8_t *)c->data)[at]
-                              : c->type == DATA_F32 ? ((const float *)c->data)[at]
-                                                    : (float)((const int32_t *)c->data)[at];
+                int64_t at = (k * h + y + (h - height) / 2) * w + x + (w - width) / 2;
+                float value = c->type == DATA_U8    ? (float)((const uint8_t *)whole)[at]
+                              : c->type == DATA_F32 ? ((const float *)whole)[at]
+                                                    : (float)((const int32_t *)whole)[at];
 
                 if (field->classes > 0)
                     *(int32_t *)(void *)to = (int32_t)value;
@@ -383,21 +374,24 @@ static void fill_middle(const nn_field *field, const Column *c, int64_t sample, 
                     *(float *)(void *)to = value;
                 to += sizeof(float);
             }
+    return whole != NULL;
 }
 
-static void fill_one(const nn_field *field, const Samples *s, int column, int64_t sample, char *to)
+static bool put_as_it_is(const nn_field *field, const Samples *s, int column, int64_t sample, Room *room, char *to, Fault *f)
 {
     float *row = (float *)(void *)to;
+    bool fine = true;
 
     if (column == -2)
-        for (int i = 0; i < s->nrow; i++)
-            nn_data_floats(&s->data, s->row[i], sample, row + i);
+        for (int i = 0; i < s->nrow && fine; i++)
+            fine = nn_data_floats(&s->data, s->row[i], sample, row + i, f);
     else if (s->data.columns[column].size != nn_shape_size(field->rank, field->shape))
-        fill_middle(field, &s->data.columns[column], sample, to);
+        fine = put_middle(field, &s->data, column, sample, room, to, f);
     else if (field->classes > 0)
-        nn_data_ints(&s->data, column, sample, (int32_t *)(void *)to);
+        fine = nn_data_ints(&s->data, column, sample, (int32_t *)(void *)to, f);
     else
-        nn_data_floats(&s->data, column, sample, row);
+        fine = nn_data_floats(&s->data, column, sample, row, f);
+    return fine;
 }
 
 static void renumber(const Samples *s, int32_t *classes, int64_t n)
@@ -406,32 +400,47 @@ static void renumber(const Samples *s, int32_t *classes, int64_t n)
         classes[i] = s->classes[classes[i]];
 }
 
-void nn_samples_put(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n, const Seen *seen, void *const *fields)
+bool nn_samples_put(const nn_program *p, const Samples *samples, Room *room, int64_t sample, const Seen *seen, int b, void *const *fields, Fault *f)
 {
     const Augment *a = seen != NULL && samples->augment.nsteps > 0 ? &samples->augment : NULL;
     uint32_t key = a != NULL ? nn_augment_key(seen->seed, seen->epoch) : 0;
 
     for (int i = 0; i < p->nfields; i++) {
         const nn_field *field = &p->fields[i];
-        int64_t bytes = nn_shape_size(field->rank, field->shape) * (int64_t)sizeof(float);
+        int64_t size = nn_shape_size(field->rank, field->shape);
+        char *to = (char *)fields[i] + b * size * (int64_t)sizeof(float);
+        int column = samples->columns[i];
 
-        for (int b = 0; b < n && samples->columns[i] != -1; b++) {
-            int64_t sample = which != NULL ? which[b] : first + b;
-            char *to = (char *)fields[i] + b * bytes;
-
-            if (a != NULL)
-                nn_augment_field(a, key, &samples->data, field, samples->columns[i], sample, to);
-            else
-                fill_one(field, samples, samples->columns[i], sample, to);
-        }
+        if (column == -1)
+            continue;
+        if (a != NULL ? !nn_augment_field(a, room->at, key, &samples->data, field, column, sample, to, f)
+                      : !put_as_it_is(field, samples, column, sample, room, to, f))
+            return false;
         if (samples->classes != NULL && i == samples->named)
-            renumber(samples, fields[i], bytes / (int64_t)sizeof(int32_t) * n);
+            renumber(samples, (int32_t *)(void *)to, size);
     }
+    return true;
 }
 
-void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n)
+bool nn_room_new(const Samples *samples, Room *room, Fault *f)
 {
-    nn_samples_put(p, samples, which, first, n, NULL, samples->fields);
+    int64_t most = samples->augment.room;
+
+    for (int i = 0; i < samples->data.ncolumns; i++)
+        if (samples->data.columns[i].size > most)
+            most = samples->data.columns[i].size;
+    *room = (Room){0};
+    for (int i = 0; i < 3; i++)
+        if ((room->at[i] = nn_new(f, "a sample", (size_t)most, sizeof(float))) == NULL)
+            return false;
+    return true;
+}
+
+void nn_room_free(Room *room)
+{
+    for (int i = 0; i < 3; i++)
+        free(room->at[i]);
+    *room = (Room){0};
 }
 
 int nn_samples_label(const nn_program *p, const Samples *samples)

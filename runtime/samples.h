@@ -14,8 +14,6 @@ typedef struct Samples {
     int64_t *shuffled; /* the training split in the order of this epoch */
     int *columns;      /* of each field of the program; -1: a label that is not there; -2: all that `row` lists */
     int *row, nrow;    /* columns of numbers that make up the only input, in order */
-    void **fields;     /* one batch of each; NULL for a label that is not there */
-    int nfields;
     int32_t *classes;  /* of the data -> of the model, for the label that names classes; NULL: they are the same */
     int named;         /* the field that they belong to */
     Augment augment;   /* what is done to the samples of the training split */
@@ -37,12 +35,14 @@ void nn_samples_close(Samples *samples);
 /* The order of an epoch is a pure function of the seed and the epoch. */
 void nn_samples_shuffle(Samples *samples, uint64_t seed, int64_t epoch);
 
-/* Fills samples->fields with the samples which[0..n-1]; which NULL: first, first + 1, ... */
-void nn_samples_fill(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n);
+/* Makes one sample and puts it into row b of a batch, augmented; seen NULL: as it is. Several threads may do so at the same
+ * time, each with a room of its own. False where it cannot be read. */
+typedef struct Room { float *at[3]; } Room;
+bool nn_samples_put(const nn_program *p, const Samples *samples, Room *room, int64_t sample, const Seen *seen, int b, void *const *fields, Fault *f);
+bool nn_room_new(const Samples *samples, Room *room, Fault *f);
+void nn_room_free(Room *room);
 
-/* The same into fields of the caller, augmented; seen NULL: as they are. */
-void nn_samples_put(const nn_program *p, Samples *samples, const int64_t *which, int64_t first, int n, const Seen *seen, void *const *fields);
-/* Room for a batch of each field that is there; nn_fields_free frees it. */
+/* A batch of each field; NULL for a label that is not there. nn_fields_free frees it. */
 void **nn_fields_new(const nn_program *p, const Samples *samples, Fault *f);
 void nn_fields_free(const nn_program *p, void **fields);
 /* Whether one of n samples holds inf or nan; says which field, and where it is asked for. */

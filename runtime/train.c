@@ -3,7 +3,6 @@
  * Everything that decides what comes next is in the context (tensors) and the Clock, and both are in every
  * last.safetensors: a training that is stopped anywhere and resumed ends with the same bits. Nothing is allocated
  * between the first update and the last, but by saving. */
-#include "ahead.h"
 #include "clock.h"
 #include "finish.h"
 #include "save.h"
@@ -20,7 +19,6 @@ typedef struct Training {
     Trainer *t;
     Clock clock;
     Saver saver;
-    Ahead ahead;
     void **fields; /* of the last batch */
     int64_t update_samples, steps_per_epoch, total_steps;
     double valid[NN_MAX_METRICS];
@@ -44,6 +42,55 @@ static void catch_signals(void)
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
     sigaction(SIGUSR1, &a, NULL);
+}
+
+/* --- stopping --- */
+
+/* The time since `start` is counted, and `start` becomes now. */
+static void count_time(Training *r)
+{
+    double now = nn_seconds();
+
+    r->clock.seconds += now - r->epoch_start;
+    r->clock.epoch_seconds += now - r->epoch_start;
+    r->epoch_start = now;
+}
+
+static void count_training_time(Training *r)
+{
+    double now = nn_seconds();
+
+    r->clock.train_seconds += now - r->part_start;
+    r->clock.trained_seconds += now - r->part_start;
+    r->clock.waiting_seconds += r->t->ahead.waited;
+    r->t->ahead.waited = 0;
+    r->part_start = now;
+}
+
+/* Saves, and says why it ends here and how to go on; never true. */
+static bool stop_here(Training *r, int status, const char *why, Fault *f)
+{
+    const char *run = strrchr(r->t->run.directory, '/');
+
+    count_time(r);
+    if (!nn_saver_save(&r->saver, r->t, &r->clock, true, f))
+        return false;
+    return nn_fail(f, status, "%sstopped after epoch %lld, step %lld; saved in %s. Go on with: %s resume %s", why,
+                   (long long)r->clock.epoch, (long long)r->clock.step, r->t->run.directory, r->t->options.program,
+                   run != NULL ? run + 1 : r->t->run.directory);
+}
+
+/* A sample could not be read, as f says. Half an update cannot be saved. */
+static bool stop_unread(Training *r, bool half, Fault *f)
+{
+    Fault why = *f;
+    char text[1200];
+
+    f->status = 0;
+    if (half)
+        return nn_fail(f, why.status, "%s; %s/last.safetensors is from before", why.text, r->t->run.directory);
+    snprintf(text, sizeof text, "%.1100s; ", why.text);
+    return stop_here(r, why.status, text, f);
 }
 
 /* --- one update --- */
@@ -78,7 +125,11 @@ static bool update(Training *r, Fault *f)
     for (int64_t done = 0; done < n;) {
         int count, status;
 
-        r->fields = nn_ahead_next(&r->ahead, &count);
+        r->fields = nn_ahead_next(&t->ahead, &count, f);
+        if (r->fields == NULL) {
+            count_training_time(r);
+            return stop_unread(r, done > 0, f);
+        }
         done += count;
         t->scalars[NN_COUNT] = count;
         t->scalars[NN_LAST] = done == n;
@@ -251,42 +302,6 @@ static void take_metrics(const Trainer *t, double *values)
         values[i] = *nn_trainer_metric(t, i);
 }
 
-/* The time since `start` is counted, and `start` becomes now. */
-static void count_time(Training *r)
-{
-    double now = nn_seconds();
-
-    r->clock.seconds += now - r->epoch_start;
-    r->clock.epoch_seconds += now - r->epoch_start;
-    r->epoch_start = now;
-}
-
-static void count_training_time(Training *r)
-{
-    double now = nn_seconds();
-
-    r->clock.train_seconds += now - r->part_start;
-    r->clock.trained_seconds += now - r->part_start;
-    r->clock.waiting_seconds += r->ahead.waited;
-    r->ahead.waited = 0;
-    r->part_start = now;
-}
-
-/* Saves and says how to go on; never true. */
-static bool stop_here(Training *r, Fault *f)
-{
-    const Options *o = &r->t->options;
-    const char *run = strrchr(r->t->run.directory, '/');
-
-    count_time(r);
-    if (!nn_saver_save(&r->saver, r->t, &r->clock, true, f))
-        return false;
-    return nn_fail(f, EXIT_SIGNAL + signalled,
-                   "stopped after epoch %lld, step %lld; saved in %s. Go on with: %s resume %s",
-                   (long long)r->clock.epoch, (long long)r->clock.step, r->t->run.directory, o->program,
-                   run != NULL ? run + 1 : r->t->run.directory);
-}
-
 static bool train_epoch(Training *r, Fault *f)
 {
     Trainer *t = r->t;
@@ -296,9 +311,9 @@ static bool train_epoch(Training *r, Fault *f)
 
     t->scalars[NN_EPOCH] = (double)(r->clock.epoch - r->clock.first_epoch + 1);
     t->scalars[NN_VALID_LOSS] = r->clock.valid_loss;
-    nn_ahead_stop(&r->ahead);
+    nn_ahead_stop(&t->ahead);
     nn_samples_shuffle(&t->samples, seen.seed, seen.epoch);
-    nn_ahead_begin(&r->ahead, t->samples.shuffled, r->clock.step * r->update_samples, t->samples.split.n[SPLIT_TRAIN], &seen);
+    nn_ahead_begin(&t->ahead, t->samples.shuffled, r->clock.step * r->update_samples, t->samples.split.n[SPLIT_TRAIN], &seen);
     if (r->clock.step == 0 && (status = t->p->reset(t->ctx)) != NN_OK)
         return nn_trainer_fail(t, status, "training", f);
     r->part_start = nn_seconds();
@@ -308,7 +323,7 @@ static bool train_epoch(Training *r, Fault *f)
         show_move(r);
         if (signalled != 0) {
             count_training_time(r);
-            return stop_here(r, f);
+            return stop_here(r, EXIT_SIGNAL + signalled, "", f);
         }
     }
     count_training_time(r);
@@ -331,7 +346,9 @@ static bool run_epoch(Training *r, Fault *f)
     if (r->clock.validating == 0 && !train_epoch(r, f))
         return false;
     if (valid != NULL && !nn_trainer_evaluate(t, SPLIT_VALID, &signalled, f))
-        return f->status == 0 ? stop_here(r, f) : false;
+        return f->status == 0           ? stop_here(r, EXIT_SIGNAL + signalled, "", f)
+               : f->status == EXIT_FILE ? stop_unread(r, false, f)
+                                        : false;
     if (valid != NULL)
         take_metrics(t, valid);
     count_time(r);
@@ -343,20 +360,6 @@ static bool run_epoch(Training *r, Fault *f)
 }
 
 /* --- all --- */
-
-static bool load_start(Trainer *t, Fault *f)
-{
-    Checkpoint c;
-    bool fine;
-
-    if (t->options.start == NULL)
-        return true;
-    if (!nn_checkpoint_open(t->options.start, &c, f))
-        return false;
-    fine = nn_checkpoint_load(t->p, &c, KEEP_WEIGHTS, t->ctx, f);
-    nn_checkpoint_close(&c);
-    return fine;
-}
 
 static void set_scalars(Training *r)
 {
@@ -395,7 +398,7 @@ static bool start_restart(Training *r, int64_t restart, Fault *f)
 {
     nn_clock_restart(&r->clock, restart);
     if (!set_phase(r, f) || !nn_trainer_init(r->t, r->t->settings.seed + (uint64_t)restart, f) ||
-        !nn_trainer_load_init(r->t, f) || !load_start(r->t, f))
+        !nn_trainer_load_init(r->t, f) || !nn_trainer_load_start(r->t, f))
         return false;
     set_scalars(r);
     return true;
@@ -407,7 +410,7 @@ static bool run_phase(Training *r, Fault *f)
         if (!run_epoch(r, f) || !nn_saver_save(&r->saver, r->t, &r->clock, false, f))
             return false;
         if (signalled != 0)
-            return stop_here(r, f);
+            return stop_here(r, EXIT_SIGNAL + signalled, "", f);
     }
     return true;
 }
@@ -487,12 +490,10 @@ static bool run_all(Training *r, Fault *f)
 bool nn_train(Trainer *t, Fault *f)
 {
     Training r = {.t = t};
-    bool fine = (t->options.command == COMMAND_RESUME ? begin_again(&r, f) : begin(&r, f)) &&
-                nn_ahead_start(&r.ahead, t->p, &t->samples, t->settings.threads, f) && run_all(&r, f);
+    bool fine = (t->options.command == COMMAND_RESUME ? begin_again(&r, f) : begin(&r, f)) && run_all(&r, f);
 
     if (fine)
         fine = nn_show_result(t, &r.clock, f);
-    nn_ahead_end(&r.ahead);
     nn_saver_end(&r.saver);
     nn_text_free(&r.line);
     return fine;

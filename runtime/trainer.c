@@ -67,6 +67,7 @@ bool nn_trainer_start(Trainer *t, Fault *f)
 void nn_trainer_end(Trainer *t)
 {
     nn_display_clear(&t->display);
+    nn_ahead_end(&t->ahead);
     nn_samples_close(&t->samples);
     nn_checkpoint_close(&t->checkpoint);
     nn_run_close(&t->run);
@@ -123,7 +124,8 @@ bool nn_trainer_open_data(Trainer *t, Fault *f)
 
     if (!nn_samples_open(t->p, &t->options, &t->settings, &t->samples, f) || !nn_trainer_classes(t, &names, &n, f))
         return false;
-    return names == NULL || nn_samples_rename(t->p, &t->samples, names, n, f);
+    return (names == NULL || nn_samples_rename(t->p, &t->samples, names, n, f)) &&
+           nn_ahead_start(&t->ahead, t->p, &t->samples, t->settings.threads, f);
 }
 
 /* --- measured states --- */
@@ -156,14 +158,16 @@ static bool measure_output(Trainer *t, int output, Moments *moments, float **out
     const nn_output *o = &p->prepared[output];
     int64_t n = t->samples.split.n[SPLIT_TRAIN], groups = o->rank > 0 ? o->shape[0] : 1;
     int64_t size = nn_shape_size(o->rank, o->shape);
-    int status;
 
     memset(moments, 0, (size_t)groups * sizeof *moments);
+    nn_ahead_begin(&t->ahead, t->samples.split.samples[SPLIT_TRAIN], 0, n, NULL);
     for (int64_t first = 0; first < n; first += p->batch) {
-        int count = (int)(n - first < p->batch ? n - first : p->batch);
+        int count, status;
+        void **fields = nn_ahead_next(&t->ahead, &count, f);
 
-        nn_samples_fill(p, &t->samples, t->samples.split.samples[SPLIT_TRAIN] + first, 0, count);
-        status = p->prepare(t->ctx, t->scratch, (const void *const *)t->samples.fields, count, outputs);
+        if (fields == NULL)
+            return false;
+        status = p->prepare(t->ctx, t->scratch, (const void *const *)fields, count, outputs);
         if (status != NN_OK)
             return nn_trainer_fail(t, status, "measuring the training data", f);
         for (int64_t g = 0; g < groups; g++)
@@ -259,7 +263,7 @@ bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f)
         return nn_trainer_fail(t, status, "drawing the weights", f);
     t->scalars = t->p->scalars(t->ctx);
     t->scalars[NN_SEED] = (double)seed;
-    if (t->p->nmeasured == 0 || t->samples.nfields == 0)
+    if (t->p->nmeasured == 0 || t->samples.columns == NULL)
         return true;
     if (!t->is_measured) {
         t->is_measured = measure_once(t, f);
@@ -306,6 +310,20 @@ bool nn_trainer_load_init(Trainer *t, Fault *f)
         nn_checkpoint_close(&c);
     }
     return fine || nn_fail(f, why.status, "%s:%d: %s", t->p->source, s->line, why.text);
+}
+
+bool nn_trainer_load_start(Trainer *t, Fault *f)
+{
+    Checkpoint c;
+    bool fine;
+
+    if (t->options.start == NULL)
+        return true;
+    if (!nn_checkpoint_open(t->options.start, &c, f))
+        return false;
+    fine = nn_checkpoint_load(t->p, &c, KEEP_WEIGHTS, t->ctx, f);
+    nn_checkpoint_close(&c);
+    return fine;
 }
 
 bool nn_trainer_recall(Trainer *t, const Checkpoint *c, Fault *f)
@@ -357,14 +375,18 @@ bool nn_trainer_evaluate(Trainer *t, Split split, const volatile int *stop, Faul
     int64_t n = t->samples.split.n[split];
     int status = p->reset(t->ctx);
 
+    nn_ahead_begin(&t->ahead, t->samples.split.samples[split], 0, n, NULL);
     for (int64_t first = 0; first < n && status == NN_OK; first += p->batch) {
-        int count = (int)(n - first < p->batch ? n - first : p->batch);
+        int count;
+        void **fields;
 
         if (stop != NULL && *stop != 0)
             return false;
+        fields = nn_ahead_next(&t->ahead, &count, f);
+        if (fields == NULL)
+            return false;
         t->scalars[NN_COUNT] = t->scalars[NN_TOTAL] = count;
-        nn_samples_fill(p, &t->samples, t->samples.split.samples[split] + first, 0, count);
-        status = p->eval(t->ctx, (const void *const *)t->samples.fields, count);
+        status = p->eval(t->ctx, (const void *const *)fields, count);
     }
     if (status == NN_OK)
         status = p->report(t->ctx);

@@ -3,6 +3,7 @@
 #ifndef NN_TRAINER_H
 #define NN_TRAINER_H
 
+#include "ahead.h"
 #include "checkpoint.h"
 #include "options.h"
 #include "progress.h"
@@ -16,6 +17,7 @@ typedef struct Trainer {
     Options options;
     Settings settings;
     Samples samples;
+    Ahead ahead; /* every batch comes from it, whatever for */
     void *ctx;
     void *scratch;    /* of predict and prepare, whichever is larger */
     double *scalars;  /* inside ctx */
@@ -46,6 +48,8 @@ bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f);
 
 /* `init = load("file", into = layer)`: first values from a file. */
 bool nn_trainer_load_init(Trainer *t, Fault *f);
+/* --weights of a training: all of them, from a checkpoint. */
+bool nn_trainer_load_start(Trainer *t, Fault *f);
 
 /* Loads trained weights for eval, predict and export: --weights, else the best of the run. The options that the
  * training was given become those of this session, where the command line says nothing else. */

@@ -60,7 +60,6 @@ static bool try_open(int height, int width, const Try *list, int n, Fault *f)
     fields[MASKS] = (nn_field){.name = "mask", .rank = 2, .shape = {height, width}, .classes = 100, .label = true};
     fields[NUMBERS] = (nn_field){.name = "y", .label = true};
     fields[LABELS] = (nn_field){.name = "label", .classes = N, .label = true};
-    nn_augment_close(&augment);
     *f = (Fault){0};
     if (!nn_augment_open(&program, &data, bound, &augment, f))
         return false;
@@ -95,19 +94,28 @@ static void same_number(float got, float want, double tolerance)
 static float image[SIZE * 20];
 static int32_t mask[H * W * 20];
 
+static float rooms[3][SIZE * 20];
+static float *const room[3] = {rooms[0], rooms[1], rooms[2]};
+
+static void see_field(int field, int sample, uint64_t seed, int64_t epoch, void *to)
+{
+    Fault f = {0};
+
+    ck_assert_int_le(augment.room, SIZE * 20);
+    ck_assert(nn_augment_field(&augment, room, nn_augment_key(seed, epoch), &data, &fields[field], field, sample, to, &f));
+}
+
 static void see(int sample, uint64_t seed, int64_t epoch)
 {
-    uint32_t key = nn_augment_key(seed, epoch);
-
-    nn_augment_field(&augment, key, &data, &fields[PICTURES], PICTURES, sample, image);
-    nn_augment_field(&augment, key, &data, &fields[MASKS], MASKS, sample, mask);
+    see_field(PICTURES, sample, seed, epoch, image);
+    see_field(MASKS, sample, seed, epoch, mask);
 }
 
 static float number_seen(int sample, int64_t epoch)
 {
     float y;
 
-    nn_augment_field(&augment, nn_augment_key(1, epoch), &data, &fields[NUMBERS], NUMBERS, sample, &y);
+    see_field(NUMBERS, sample, 1, epoch, &y);
     return y;
 }
 
@@ -252,7 +260,7 @@ START_TEST(jitters)
     OPEN(H, W, {"jitter", 0.5, -1});
     ck_assert(nn_augment_open(&p, &d, &column, &a, &fault));
     for (int e = 0; e < 500; e++) {
-        nn_augment_field(&a, nn_augment_key(1, e), &d, &f, 0, 0, to);
+        ck_assert(nn_augment_field(&a, room, nn_augment_key(1, e), &d, &f, 0, 0, to, &fault));
         for (int i = 0; i < 6; i++)
             ck_assert(to[i] >= 0 && to[i] <= 255);
         brighter += to[2] > 200;
@@ -260,7 +268,6 @@ START_TEST(jitters)
     }
     ck_assert_msg(brighter > 150 && brighter < 350, "%d", brighter);
     ck_assert_int_gt(changed, 490);
-    nn_augment_close(&a);
 }
 END_TEST
 
@@ -276,7 +283,7 @@ START_TEST(mixes)
         float other, l;
 
         see(s, 1, e);
-        nn_augment_field(&augment, nn_augment_key(1, e), &data, &fields[LABELS], LABELS, s, &label);
+        see_field(LABELS, s, 1, e, &label);
         ck_assert_int_eq(label, s);
         ck_assert_int_eq(mask[1], 2);
         /* one picture is 100 s above the other everywhere, the number s: both say the same of l (100 - s') + ... */
@@ -315,11 +322,13 @@ START_TEST(depends_on_seed_epoch_and_sample)
 }
 END_TEST
 
-/* The thread that reads ahead delivers what is assembled at once, wherever an epoch begins and ends. */
+/* Readers, however many, deliver what is made at once, wherever an epoch begins and ends. */
 START_TEST(read_ahead)
 {
+    static const int threads[] = {0, 1, 2, 5};
     static float want[FIELDS][N * SIZE];
-    Samples samples = {.data = data, .columns = (int *)bound, .nfields = FIELDS};
+    Samples samples = {.data = data, .columns = (int *)bound};
+    Room own;
     void *rows[FIELDS];
     int64_t order[N];
     Ahead ahead = {0};
@@ -329,22 +338,24 @@ START_TEST(read_ahead)
     fill();
     OPEN(H, W, {"rotate", 10, -1}, {"noise", 1, -1}, {"scale", 0.9, 1.1}, {"mixup", 0.5, -1});
     samples.augment = augment;
-    samples.fields = nn_fields_new(&program, &samples, &f);
+    ck_assert(nn_room_new(&samples, &own, &f));
     for (int i = 0; i < N; i++)
         order[i] = (i * 7) % N;
     for (int i = 0; i < FIELDS; i++)
         rows[i] = want[i];
     ck_assert(nn_ahead_start(&ahead, &program, &samples, 0, &f));
-    ck_assert(!ahead.threaded); /* so little is assembled at once */
-    ck_assert(_i == 0 || nn_ahead_thread(&ahead, &f));
+    ck_assert_int_eq(ahead.nreaders, 0); /* so little is made at once */
+    ck_assert(_i == 0 || nn_ahead_threads(&ahead, threads[_i], &f));
+    ck_assert_int_eq(ahead.nreaders, threads[_i]);
     for (int e = 0; e < 400; e++) {
         int first = e % N, n = N - e % 3, count;
 
         seen.epoch = e;
-        nn_samples_put(&program, &samples, order, 0, N, &seen, rows); /* the reader rests: the rooms are ours */
+        for (int i = 0; i < N; i++)
+            ck_assert(nn_samples_put(&program, &samples, &own, order[i], &seen, i, rows, &f));
         nn_ahead_begin(&ahead, order, first, n, &seen);
         for (int at = first; at < n && at - first < e % 60; at += count) { /* some epochs are left early */
-            void **got = nn_ahead_next(&ahead, &count);
+            void **got = nn_ahead_next(&ahead, &count, &f);
 
             ck_assert_int_eq(count, n - at < 8 ? n - at : 8);
             for (int i = 0; i < FIELDS; i++) {
@@ -355,7 +366,7 @@ START_TEST(read_ahead)
         nn_ahead_stop(&ahead);
     }
     nn_ahead_end(&ahead);
-    nn_fields_free(&program, samples.fields);
+    nn_room_free(&own);
 }
 END_TEST
 
@@ -388,7 +399,7 @@ int main(void)
     tcase_add_test(all, jitters);
     tcase_add_test(all, mixes);
     tcase_add_test(all, depends_on_seed_epoch_and_sample);
-    tcase_add_loop_test(all, read_ahead, 0, 2);
+    tcase_add_loop_test(all, read_ahead, 0, 4);
     tcase_add_test(all, what_cannot_be_done);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);

@@ -58,9 +58,9 @@ START_TEST(mnist_in_every_spelling)
         ck_assert_int_eq(data.columns[0].shape[0], 1);
         ck_assert_int_eq(data.columns[0].type, DATA_U8);
         ck_assert_int_eq(data.columns[1].classes, 10);
-        nn_data_floats(&data, 0, 1, image);
+        ck_assert(nn_data_floats(&data, 0, 1, image, &f));
         ck_assert(image[0] == 5 && image[3] == 8);
-        nn_data_floats(&data, 0, 3, image); /* the first of the test split */
+        ck_assert(nn_data_floats(&data, 0, 3, image, &f)); /* the first of the test split */
         ck_assert(image[0] == 7);
         ck_assert(number_at(&data, "label", 2) == 3 && number_at(&data, "label", 4) == 8);
         nn_data_free(&data);
@@ -239,8 +239,8 @@ START_TEST(cifar)
     ck_assert_msg(open_one("cifar10", "cifar", &data, &f), "%s", f.text);
     ck_assert_int_eq(data.n, 12);
     ck_assert_int_eq(data.own_test, 2);
-    nn_data_ints(&data, 1, 11, &label);
-    nn_data_floats(&data, 0, 11, image);
+    ck_assert(nn_data_ints(&data, 1, 11, &label, &f));
+    ck_assert(nn_data_floats(&data, 0, 11, image, &f));
     ck_assert_int_eq(label, 6);
     ck_assert(image[3071] == 105);
     ck_assert_str_eq(data.columns[1].class_names[6], "frog");
@@ -293,7 +293,7 @@ START_TEST(npy_good)
                                         : npy(bytes, version, "{'shape': (3, 2), 'fortran_order': False, 'descr': '<f4'}", xf, sizeof xf));
         put("y.npy", bytes, npy(bytes, version, "{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }\n", y, sizeof y));
         ck_assert_msg(open_two("npy", "x.npy", "y.npy", &data, &f), "%s", f.text);
-        nn_data_floats(&data, nn_data_find(&data, "x"), 2, sample);
+        ck_assert(nn_data_floats(&data, nn_data_find(&data, "x"), 2, sample, &f));
         ck_assert(sample[0] == 5.5f && sample[1] == -6 && data.n == 3 && data.columns[0].rank == 1);
         ck_assert(data.columns[1].classes == 3 && number_at(&data, "label", 1) == 2);
         nn_data_free(&data);

@@ -94,9 +94,10 @@ static inline bool survives(bool opened, Data *data, const Fault *f)
     for (int i = 0; i < data->ncolumns; i++) {
         const Column *c = &data->columns[i];
         float *to = malloc((size_t)c->size * sizeof *to);
+        Fault unread = {0};
 
         for (int64_t s = 0; s < data->n; s++) {
-            nn_data_floats(data, i, s, to);
+            ck_assert(nn_data_floats(data, i, s, to, &unread));
             for (int64_t e = 0; e < c->size; e++)
                 ck_assert(isfinite(to[e]) && (c->classes == 0 || (to[e] >= 0 && to[e] < (float)c->classes)));
         }
@@ -110,10 +111,11 @@ static inline float number_at(const Data *data, const char *column, int64_t samp
 {
     int at = nn_data_find(data, column);
     float x;
+    Fault f = {0};
 
     ck_assert_int_ge(at, 0);
     ck_assert_int_eq(data->columns[at].rank, 0);
-    nn_data_floats(data, at, sample, &x);
+    ck_assert(nn_data_floats(data, at, sample, &x, &f));
     return x;
 }
 

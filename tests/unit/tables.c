@@ -212,7 +212,7 @@ START_TEST(tables)
     float sample[2];
 
     ck_assert_msg(nn_data_open(&call, NULL, &data, &f), "%s", f.text);
-    nn_data_floats(&data, 0, 1, sample);
+    ck_assert(nn_data_floats(&data, 0, 1, sample, &f));
     ck_assert(sample[0] == 2 && sample[1] == 3.5f && data.columns[0].rank == 1);
     ck_assert(data.columns[1].classes == 2 && number_at(&data, "label", 0) == 1);
     nn_data_free(&data);
