@@ -167,8 +167,8 @@ Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t 
     }
     data->columns = columns;
     c = &columns[data->ncolumns];
-    *c = (Column){.type = like->type, .classes = like->classes, .rank = like->rank, .size = 1};
-    memcpy(c->shape, like->shape, sizeof c->shape);
+    *c = *like;
+    c->size = 1;
     for (int i = 0; i < c->rank; i++)
         c->size *= c->shape[i];
     if (__builtin_mul_overflow(n, c->size, &all) || all > INT64_MAX / 8) {
@@ -176,7 +176,8 @@ Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t 
         return NULL;
     }
     c->name = strdup(name);
-    c->data = nn_new(f, name, (size_t)all, nn_type_bytes(c->type));
+    if (c->which == NULL)
+        c->data = nn_new(f, name, (size_t)all, nn_type_bytes(c->type));
     data->ncolumns++;
     if (c->name == NULL)
         nn_fail_memory(f, name, strlen(name));
@@ -198,9 +199,9 @@ static void column_find_whole(Column *c, int64_t n)
 {
     const float *at = c->data;
 
-    c->whole_below = 0;
-    if (c->rank != 0 || c->type != DATA_F32)
+    if (c->rank != 0 || c->type != DATA_F32 || c->which != NULL)
         return;
+    c->whole_below = 0;
     for (int64_t i = 0; i < n; i++) {
         if (!(at[i] >= 0 && at[i] < 1 << 20) || at[i] != floorf(at[i])) {
             c->whole_below = 0;
@@ -241,12 +242,18 @@ void nn_data_free(Data *data)
     for (int i = 0; i < data->ncolumns; i++) {
         Column *c = &data->columns[i];
 
+        free(c->name);
+        if (c->which != NULL)
+            continue;
         for (int k = 0; k < c->classes && c->class_names; k++)
             free(c->class_names[k]);
         free(c->class_names);
-        free(c->name);
         free(c->data);
     }
+    if (data->base != NULL)
+        nn_data_free(data->base);
+    free(data->base);
+    free(data->chosen);
     for (int64_t i = 0; i < data->n && data->files != NULL; i++)
         free(data->files[i]);
     free(data->files);
@@ -279,7 +286,8 @@ const void *nn_data_at(const Data *data, int column, int64_t sample, void *room,
 {
     const Column *c = &data->columns[column];
 
-    (void)room, (void)f;
+    if (c->which != NULL)
+        return nn_data_at(data->base, c->of, c->which[sample], room, f);
     return (const char *)c->data + (size_t)(sample * c->size) * nn_type_bytes(c->type);
 }
 

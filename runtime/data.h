@@ -30,7 +30,9 @@ typedef struct Column {
     char **class_names;         /* `classes` of them, or NULL: their names are their numbers */
     int64_t whole_below;        /* all values of a rank 0 column are whole and from 0 to below this, so that it may
                                    serve as a label of so many classes; 0: they are not */
-    void *data;                 /* samples x size elements */
+    void *data;                 /* samples x size elements, or: */
+    const int64_t *which;       /* sample i is sample which[i] of the base's column `of` */
+    int of;
 } Column;
 
 typedef struct Data {
@@ -40,6 +42,8 @@ typedef struct Data {
     int64_t own_test; /* the last so many are the source's own test split */
     char *origin;     /* what was read, for people: "/data/mnist", "spiral, 500 points" */
     char **files;     /* of each sample the file that it is, or NULL: samples are not files */
+    struct Data *base; /* what columns with `which` show, or NULL */
+    int64_t *chosen;   /* the numbers */
 } Data;
 
 /* Reads what a source call like mnist("data/mnist") names. Relative paths are looked for in `directory` (that of the

@@ -3,7 +3,7 @@
  * pairs gives every sample of the reader with a partner, half of them of the same class: `image`, `image2`, and `label`,
  * 1 where both are of one class, else 0. triplets gives one of the same class and one of another: `image`, `image2`,
  * `image3`, no label. Every column but the label is doubled like that. Partners are drawn under `seed`, and a sample that
- * is not of the reader's own test split never gets a partner that is. */
+ * is not of the reader's own test split never gets a partner that is. Nothing is copied: partners are numbers. */
 #include "data_reader.h"
 
 #include <math.h>
@@ -57,21 +57,17 @@ static int64_t partner(const Sorted *s, int class, bool same, uint32_t key, uint
     return s->order[i < first ? i : i + n];
 }
 
-static bool copy_column(const Data *from, Data *to, int column, int place, const int64_t *samples, Fault *f)
+/* A column with the samples of these numbers in place of its own. */
+static bool show_column(Data *data, int of, int place, const int64_t *which, Fault *f)
 {
-    const Column *c = &from->columns[column];
-    size_t bytes = (size_t)c->size * nn_type_bytes(c->type);
+    Column shown = data->base->columns[of];
     char name[256];
 
-    snprintf(name, sizeof name, place ? "%s%d" : "%s", c->name, place + 1);
-    Column *copy = nn_column_add(to, name, c, from->n, f);
-    if (!copy)
-        return false;
-    for (int64_t i = 0; i < from->n; i++)
-        memcpy((char *)copy->data + (size_t)i * bytes, (const char *)c->data + (size_t)samples[i] * bytes, bytes);
-    if (c->classes > 0 && c->class_names)
-        return nn_column_name_classes(copy, (const char *const *)c->class_names, f);
-    return true;
+    shown.data = NULL;
+    shown.of = of;
+    shown.which = which;
+    snprintf(name, sizeof name, place ? "%s%d" : "%s", shown.name, place + 1);
+    return nn_column_add(data, name, &shown, 0, f) != NULL;
 }
 
 /* The numbers of all partners: `each` for a sample, its own number first. */
@@ -101,22 +97,22 @@ static bool draw_partners(const Data *in, int label, int each, uint64_t seed, in
     return f->status == 0;
 }
 
-static bool make_pairs(const Data *in, int label, int each, uint64_t seed, Data *data, Fault *f)
+static bool make_pairs(int label, int each, uint64_t seed, Data *data, Fault *f)
 {
-    int64_t *samples = nn_new(f, "pairs", (size_t)(each * in->n), sizeof *samples);
+    const Data *in = data->base;
     float *same = NULL;
 
     data->n = in->n;
     data->own_test = in->own_test;
+    data->chosen = nn_new(f, "pairs", (size_t)(each * in->n), sizeof *data->chosen);
     if (each == 2) {
         Column *c = nn_column_add(data, "label", &(Column){.type = DATA_F32}, in->n, f);
         same = c ? c->data : NULL;
     }
-    if (f->status == 0 && draw_partners(in, label, each, seed, samples, same, f))
+    if (f->status == 0 && draw_partners(in, label, each, seed, data->chosen, same, f))
         for (int k = 0; k < in->ncolumns * each && f->status == 0; k++)
             if (k / each != label)
-                copy_column(in, data, k / each, k % each, samples + k % each * in->n, f);
-    free(samples);
+                show_column(data, k / each, k % each, data->chosen + k % each * in->n, f);
     return f->status == 0;
 }
 
@@ -124,23 +120,20 @@ bool nn_read_pairs(const Call *call, Data *data, Fault *f)
 {
     int each = strcmp(call->reader, "triplets") == 0 ? 3 : 2, label;
     double seed;
-    Data in;
+    Data *in;
 
     if (call->setting[0] == NULL || call->setting[0]->kind != NN_CALL)
         return nn_fail(f, EXIT_USAGE, "%s wants a reader, as in %s(mnist(\"folder\"))", call->reader, call->reader);
-    if (!nn_call_number(call, 1, "seed", 0, &seed, f) || !nn_data_open(call->setting[0], call->directory, &in, f))
+    data->base = in = nn_new(f, "pairs", 1, sizeof *in);
+    if (!nn_call_number(call, 1, "seed", 0, &seed, f) || in == NULL || !nn_data_open(call->setting[0], call->directory, in, f))
         return false;
-    label = nn_data_find(&in, "label");
-    if (label >= 0 && in.columns[label].classes == 0 && in.columns[label].whole_below > 0)
-        in.columns[label].classes = (int)in.columns[label].whole_below;
+    label = nn_data_find(in, "label");
+    if (label >= 0 && in->columns[label].classes == 0 && in->columns[label].whole_below > 0)
+        in->columns[label].classes = (int)in->columns[label].whole_below;
     if (!(seed >= 0 && seed <= 0x1p53) || seed != floor(seed))
-        nn_fail(f, EXIT_USAGE, "%s: seed should be a whole number, not %g", call->reader, seed);
-    else if (label < 0 || in.columns[label].classes == 0 || in.columns[label].rank != 0)
-        nn_fail(f, EXIT_USAGE, "%s: %s has no column 'label' with a class for every sample", call->reader, in.origin);
-    else if (make_pairs(&in, label, each, (uint64_t)seed, data, f)) {
-        data->origin = in.origin;
-        in.origin = NULL;
-    }
-    nn_data_free(&in);
-    return f->status == 0;
+        return nn_fail(f, EXIT_USAGE, "%s: seed should be a whole number, not %g", call->reader, seed);
+    if (label < 0 || in->columns[label].classes == 0 || in->columns[label].rank != 0)
+        return nn_fail(f, EXIT_USAGE, "%s: %s has no column 'label' with a class for every sample", call->reader, in->origin);
+    data->origin = strdup(in->origin);
+    return (data->origin != NULL || nn_fail_memory(f, call->reader, 0)) && make_pairs(label, each, (uint64_t)seed, data, f);
 }

@@ -35,7 +35,7 @@ bool nn_read_shapes(const Call *call, Data *data, Fault *f);
 bool nn_read_pairs(const Call *call, Data *data, Fault *f);
 bool nn_read_table(const Call *call, Data *data, Fault *f);
 
-/* A new last column with room for n samples, all zero; NULL on failure. `like` gives type, classes, rank and shape. */
+/* A new last column like another one: with room for n samples, all zero, or with `which` and what that shows. NULL on failure. */
 Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t n, Fault *f);
 /* Copies the names of its classes. */
 bool nn_column_name_classes(Column *c, const char *const *names, Fault *f);
