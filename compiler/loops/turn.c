@@ -25,7 +25,17 @@ static double points(const Equation *q)
     return n;
 }
 
-/* The axis over which the tensor's elements are the result's channels, or -1; not when it is the last already. */
+/* The subscript is an index of the result, other than the batch. */
+static bool is_of_result(const Equation *q, const Expr *e)
+{
+    bool found = false;
+
+    for (int k = 1; k < q->out->rank && e->kind == EXPR_INDEX; k++)
+        found |= q->at[k]->kind == EXPR_INDEX && q->at[k]->index == e->index;
+    return found;
+}
+
+/* The axis over which the tensor's elements are the result's channels, or -1; not when such a one is the last already. */
 static int axis_to_turn(const Equation *q, const Expr *load)
 {
     const Tensor *t = load->tensor;
@@ -33,10 +43,9 @@ static int axis_to_turn(const Equation *q, const Expr *load)
 
     while (last > 0 && t->size[last] == 1)
         last--;
-    for (int a = 0; a < last; a++)
-        for (int k = 1; k < q->out->rank && load->args[a]->kind == EXPR_INDEX; k++)
-            if (q->at[k]->kind == EXPR_INDEX && q->at[k]->index == load->args[a]->index)
-                return a;
+    for (int a = 0; a < last && !is_of_result(q, load->args[last]); a++)
+        if (is_of_result(q, load->args[a]))
+            return a;
     return -1;
 }
 
