@@ -135,7 +135,9 @@ static int compile(Arena *a, Options *o)
         fail_file("read", o->file);
     if (o->command == COMMAND_CHECK_GRADIENTS)
         o->after = pass_find("check");
-    if (!passes_run(j))
+    bool good = passes_run(j);
+    news_show(); /* before the C compiler says something */
+    if (!good)
         return EXIT_DIAGNOSTICS;
     if (o->command == COMMAND_CHECK_GRADIENTS)
         return compare_gradients(j);

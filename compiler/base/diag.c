@@ -1,7 +1,6 @@
 /* diag.c -- prints news: the place, the source line, what is meant in it, and what to do about it. */
 #include "base/diag.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,12 +11,20 @@ enum {
     NOTE_COLUMN = 36, /* where the place of a note begins */
 };
 
+/* An error or a warning with its notes. */
+typedef struct Item {
+    int file, line;
+    int number; /* in the order in which they were found */
+    Text text;
+} Item;
+
 static struct {
     Text *to; /* NULL: standard error */
     int errors, warnings;
-    bool silent;                /* the news before was not shown: neither are its notes */
-    Arena *arena;               /* of `said` */
-    LIST(const char *) said;    /* news shown so far, to say each only once */
+    bool silent;             /* the news before is not shown: neither are its notes */
+    Arena *arena;            /* of what follows */
+    LIST(Item) items;        /* not shown yet */
+    LIST(const char *) said; /* news told so far, to say each only once */
 } news;
 
 /* --- colour: a letter names a style, and is nothing when nobody looks --- */
@@ -37,14 +44,6 @@ static const char *style(const char *code) { return colour() ? code : ""; }
 #define CYAN    style("\033[1;36m")
 #define GREEN   style("\033[1;32m")
 #define PLAIN   style("\033[0m")
-
-static void put(const Text *t)
-{
-    if (news.to)
-        text_add(news.to, t->s, t->n);
-    else
-        fwrite(t->s, 1, t->n, stderr);
-}
 
 /* --- a source line as it is shown --- */
 
@@ -317,22 +316,27 @@ static void snippets(Text *t, Span at, const Mark *marks, int nmarks, const char
     }
 }
 
+static Text *new_item(Span at)
+{
+    int line = 0, column;
+
+    if (at.file >= 0)
+        source_place(at, &line, &column);
+    PUSH(news.arena, news.items, ((Item){at.file, line, news.items.n, {.arena = news.arena}}));
+    return &news.items.at[news.items.n - 1].text;
+}
+
 /* Says each thing once, and not more than MAX_ERRORS things of a kind. */
 static bool worth_saying(const char *message, Span at, int *count, const char *kind)
 {
-    if (!news.arena)
-        news.arena = arena_new();
     const char *key =
         arena_print(news.arena, "%d:%d:%d:%s:%s", at.file, at.start, at.end, kind, message);
     for (int i = 0; i < news.said.n; i++)
         if (!strcmp(news.said.at[i], key))
             return false;
     if (++*count > MAX_ERRORS) {
-        if (*count == MAX_ERRORS + 1) {
-            Text t = {.arena = news.arena};
-            text_print(&t, "nnc: more %ss are not shown\n", kind);
-            put(&t);
-        }
+        if (*count == MAX_ERRORS + 1)
+            text_print(new_item(NOWHERE), "nnc: more %ss are not shown\n", kind);
         return false;
     }
     PUSH(news.arena, news.said, key);
@@ -342,20 +346,48 @@ static bool worth_saying(const char *message, Span at, int *count, const char *k
 static void tell(bool is_error, Span at, const Mark *marks, int nmarks, const char *format, va_list args)
 {
     const char *kind = is_error ? "error" : "warning", *hue = is_error ? RED : MAGENTA;
-    Arena *a = arena_new();
-    Text t = {.arena = a};
-    const char *message = formatted(a, format, args);
 
-    news.silent = !worth_saying(message, at, is_error ? &news.errors : &news.warnings, kind);
-    if (!news.silent) {
-        text_print(&t, "%s", BOLD);
-        place_print(&t, at);
-        text_print(&t, ": %s%s:%s %s%s%s\n", hue, kind, PLAIN, BOLD, message, PLAIN);
-        if (at.file >= 0)
-            snippets(&t, at, marks, nmarks, hue);
-        put(&t);
+    if (!news.arena) {
+        news.arena = arena_new();
+        atexit(news_show);
     }
-    arena_free(a);
+    const char *message = formatted(news.arena, format, args);
+    news.silent = !worth_saying(message, at, is_error ? &news.errors : &news.warnings, kind);
+    if (news.silent)
+        return;
+    Text *t = new_item(at);
+    text_print(t, "%s", BOLD);
+    place_print(t, at);
+    text_print(t, ": %s%s:%s %s%s%s\n", hue, kind, PLAIN, BOLD, message, PLAIN);
+    if (at.file >= 0)
+        snippets(t, at, marks, nmarks, hue);
+}
+
+/* Line by line, as a reader goes through the file; in a line the cause before what follows from it. What has no place comes
+ * last. */
+static int compare(const void *p, const void *q)
+{
+    const Item *x = p, *y = q;
+
+    if ((x->file < 0) != (y->file < 0))
+        return x->file < 0 ? 1 : -1;
+    if (x->file != y->file)
+        return x->file - y->file;
+    return x->line != y->line ? x->line - y->line : x->number - y->number;
+}
+
+void news_show(void)
+{
+    if (news.items.n > 0)
+        qsort(news.items.at, (size_t)news.items.n, sizeof *news.items.at, compare);
+    for (int i = 0; i < news.items.n; i++) {
+        const Text *t = &news.items.at[i].text;
+        if (news.to)
+            text_add(news.to, t->s, t->n);
+        else
+            fwrite(t->s, 1, t->n, stderr);
+    }
+    news.items.n = 0;
 }
 
 void error_at(Span at, const char *format, ...)
@@ -387,13 +419,8 @@ void warning_at(Span at, const char *format, ...)
 
 static void add_note(const char *hue, const char *kind, Span at, const char *format, va_list args)
 {
-    if (news.silent)
-        return;
-    Arena *a = arena_new();
-    Text t = {.arena = a};
-    note_print(&t, hue, kind, at, formatted(a, format, args));
-    put(&t);
-    arena_free(a);
+    if (!news.silent && news.items.n > 0)
+        note_print(&news.items.at[news.items.n - 1].text, hue, kind, at, formatted(news.arena, format, args));
 }
 
 void note_at(Span at, const char *format, ...)
@@ -418,60 +445,16 @@ void news_drop(void) { news.silent = true; }
 
 int error_count(void) { return news.errors; }
 
-void diag_to(Text *t) { news.to = t; }
+void diag_to(Text *t)
+{
+    news_show();
+    news.to = t;
+}
 
 void diag_reset(void)
 {
     news.errors = news.warnings = 0;
     news.said.n = 0;
+    news.items.n = 0;
     news.silent = false;
-}
-
-/* --- did you mean --- */
-
-enum { LONGEST = 64 };
-
-/* Letters to insert, remove, change or swap with their neighbour; capitals count as small letters. */
-static int edit_distance(const char *s, const char *t)
-{
-    int m = (int)strlen(s), n = (int)strlen(t);
-    int row[3][LONGEST + 1];
-
-    if (m > LONGEST || n > LONGEST)
-        return LONGEST;
-    for (int i = 0; i <= m; i++) {
-        int *now = row[i % 3], *before = row[(i + 2) % 3], *earlier = row[(i + 1) % 3];
-        now[0] = i;
-        for (int j = 1; j <= n; j++) {
-            if (i == 0) {
-                now[j] = j;
-                continue;
-            }
-            bool same = tolower((unsigned char)s[i - 1]) == tolower((unsigned char)t[j - 1]);
-            int d = before[j - 1] + !same;
-            if (before[j] + 1 < d)
-                d = before[j] + 1;
-            if (now[j - 1] + 1 < d)
-                d = now[j - 1] + 1;
-            if (i > 1 && j > 1 && s[i - 1] == t[j - 2] && s[i - 2] == t[j - 1] && earlier[j - 2] + 1 < d)
-                d = earlier[j - 2] + 1;
-            now[j] = d;
-        }
-    }
-    return row[m % 3][n];
-}
-
-const char *nearest(const char *wrong, const char *const *names, int n)
-{
-    const char *best = NULL;
-    int length = (int)strlen(wrong), least = (length + 2) / 3 + 1;
-
-    if (least > length)
-        least = length; /* nothing of the word would be left */
-    for (int i = 0; i < n; i++) {
-        int d = edit_distance(wrong, names[i]);
-        if (d < least && strcmp(wrong, names[i]) != 0)
-            best = names[i], least = d;
-    }
-    return best;
 }

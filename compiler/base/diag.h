@@ -8,7 +8,7 @@
  *       note: in block(4)        model.nn:9:5
  *       help: did you mean 'tanh'?
  *
- * News is collected and printed in the order it came; the compiler goes on and finds the next one.
+ * News is collected and shown in the order of the lines; the compiler goes on and finds the next one.
  * After MAX_ERRORS it says so and stays silent. The state is one per process: nnc compiles one model. */
 #ifndef NNC_DIAG_H
 #define NNC_DIAG_H
@@ -58,6 +58,9 @@ void note_at(Span at, const char *format, ...) PRINTF_LIKE(2, 3);
 void help(const char *format, ...) PRINTF_LIKE(1, 2);
 /* What would be said next is kept quiet: notes and helps up to the next error or warning are dropped. */
 void news_drop(void);
+
+/* All that is collected: when there will be no more for a while; at the end of the process it happens by itself. */
+void news_show(void);
 
 int error_count(void);
 /* Standard error by default; tests may collect instead. Colour only on a terminal without NO_COLOR. */

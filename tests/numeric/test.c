@@ -26,6 +26,7 @@ bool build(Test *t)
     Node *tree = parse(t->arena, file);
     if (error_count() == 0)
         t->program = check(t->arena, tree, NULL, 0);
+    news_show();
     if (error_count() > 0 || !t->program) {
         fail(t, "does not compile:\n%s\n%s", t->source.s, t->news.s ? t->news.s : "");
         return false;

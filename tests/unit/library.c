@@ -71,6 +71,7 @@ static Program *compile(Arena *a, const char *text)
     diag_to(&news);
     int file = source_add("test.nn", text, strlen(text), false);
     Program *p = check(a, parse(a, file), NULL, 0);
+    news_show();
     ck_assert_msg(p && error_count() == 0, "%s\n%s", text, news.s);
     return p;
 }
