@@ -82,6 +82,8 @@ NN_INLINE nn_m nn_first(int n) { return (nn_iota() - nn_seti(n)) >> 31; }
 /* The first n floats, zeros after them; nothing beyond p[n - 1] is touched. */
 NN_INLINE nn_v nn_load_first(const float *p, int n)
 {
+    if (n == NN_LANES)
+        return nn_load(p);
 #if defined __AVX512F__
     return (nn_v)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #else
@@ -108,6 +110,10 @@ NN_INLINE nn_v nn_gather_first(const float *p, int step, int n)
 
 NN_INLINE void nn_store_first(float *p, int n, nn_v a)
 {
+    if (n == NN_LANES) {
+        nn_store(p, a);
+        return;
+    }
 #if defined __AVX512F__
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)a);
 #else

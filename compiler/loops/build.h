@@ -153,8 +153,12 @@ Kernel *kernel_copy(Build *b, const Place *from, const Place *to);
 /* function.c */
 int kernel_arg(Kernel *k, Storage *s, bool writes); /* its position */
 /* Gives the kernel its function: an old one when the text is the same. `names` are the parameters', by position. */
-void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names,
-                     const char *body); /* c, whose equations stand in the comment, may be NULL */
+typedef LIST(Function *) Tiles;
+void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names, const char *body,
+                     const Tiles *tiles); /* c, whose equations stand in the comment, and tiles, which it calls, may be NULL */
+/* An inline function for a kernel of this name, or an old one. `full`: with its parameters. */
+Function *tile_function(Build *b, const char *name, const char *full);
+const char *element_type(const Storage *s);
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
 
 /* phase.c */

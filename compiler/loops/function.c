@@ -30,7 +30,7 @@ const char *c_name(Arena *a, const char *name)
     return t.n ? t.s : "_";
 }
 
-static const char *element_type(const Storage *s)
+const char *element_type(const Storage *s)
 {
     return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
 }
@@ -146,40 +146,66 @@ static uint32_t hash_text(const char *s)
     return hash;
 }
 
-void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names,
-                     const char *body)
+/* With this body, old or new; a new one has no comment yet. */
+static Function *function_with(Build *b, const char *name, const char *body)
+{
+    Functions *all = b->functions;
+    uint32_t hash = hash_text(body);
+
+    for (int i = 0; i < all->list.n; i++) {
+        Function *old = all->list.at[i];
+        if (old->hash == hash && strcmp(old->body, body) == 0) {
+            old->uses++;
+            return old;
+        }
+    }
+    Function *f = NEW(all->arena, Function);
+    f->hash = hash;
+    f->name = name;
+    for (int i = 2; name_used(all, f->name); i++)
+        f->name = arena_print(all->arena, "%s_%d", name, i);
+    f->body = body;
+    f->uses = 1;
+    PUSH(all->arena, all->list, f);
+    return f;
+}
+
+Function *tile_function(Build *b, const char *name, const char *full)
+{
+    Function *f = function_with(b, arena_print(b->functions->arena, "%s_tile", name), full);
+
+    f->is_tile = true;
+    f->text = arena_print(b->functions->arena, "/* A tile of %s. */\n", name);
+    return f;
+}
+
+void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, const char *const *names, const char *body,
+                     const Tiles *tiles)
 {
     Arena *a = b->functions->arena;
 
     k->takes_block = k->blocked && has_word(body, "block");
     if (k->strip && !has_word(body, k->strip))
         k->strip = NULL;
-    const char *full = arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body);
-
-    uint32_t hash = hash_text(full);
-    for (int i = 0; i < b->functions->list.n; i++) {
-        Function *old = b->functions->list.at[i];
-        if (old->hash == hash && strcmp(old->body, full) == 0) {
-            k->function = old;
-            old->uses++;
-            return;
-        }
-    }
-    Function *f = NEW(a, Function);
-    f->hash = hash;
-    f->name = name;
-    for (int i = 2; name_used(b->functions, f->name); i++)
-        f->name = arena_print(a, "%s_%d", name, i);
-    f->body = full;
-    f->text = c ? arena_print(a, "/* %s */\n", comment_text(a, c)) : "";
-    f->uses = 1;
+    Function *f = function_with(b, name, arena_print(a, "(%s)\n{\n%s}\n", parameters(a, k, names), body));
     k->function = f;
-    PUSH(a, b->functions->list, f);
+    if (f->text)
+        return;
+    f->text = c ? arena_print(a, "/* %s */\n", comment_text(a, c)) : "";
+    f->ntiles = tiles ? tiles->n : 0;
+    f->tile = tiles ? tiles->at : NULL;
 }
 
 void function_print(Text *t, const Function *f, const char *prefix)
 {
-    text_print(t, "%sNN_KERNEL void %s%s%s", f->text, prefix, f->name, f->body);
+    const char *s = f->body;
+
+    text_print(t, "%s%s void %s%s", f->text, f->is_tile ? "NN_INLINE" : "NN_KERNEL", prefix, f->name);
+    for (const char *mark; (mark = strchr(s, TILE_MARK)); s = mark + 1) {
+        text_add(t, s, (size_t)(mark - s));
+        text_print(t, "%s", prefix);
+    }
+    text_print(t, "%s", s);
 }
 
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,

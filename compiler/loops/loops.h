@@ -14,8 +14,10 @@
  *     walk.c    in which order the tiles are visited
  *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
+ *     roll.c      statements that repeat with other numbers, as a loop
  *     function.c  kernels as functions, equal ones shared
- *     share.c     one function for those that differ in numbers
+ *     parts.c     one inline function for parts of a result that differ in numbers
+ *     share.c     one function for kernels that differ in numbers; form.c knows what differs
  *     same.c      equal equations found before they are printed
  *     move.c    packing, unpacking, clearing halos, copying
  *     phase.c   what must wait for what, which kernels run block by block, lives of storages
@@ -108,6 +110,9 @@ typedef enum {
 
 typedef enum { KERNEL_EQUATION, KERNEL_PACK, KERNEL_UNPACK, KERNEL_CLEAR, KERNEL_COPY } KernelKind;
 
+/* In the text of a function: the prefix of all functions' names. */
+#define TILE_MARK '@'
+
 /* One C function; kernels with the same text share it. */
 typedef struct Function {
     const char *name; /* unique in the program, without the model's prefix */
@@ -115,6 +120,9 @@ typedef struct Function {
     const char *body; /* what makes it equal to another: the text without comment and name */
     uint32_t hash;    /* of body */
     int uses;
+    bool is_tile;             /* an inline function that kernels call (parts.c), by its name behind a TILE_MARK */
+    int ntiles;
+    struct Function **tile;   /* those that it calls */
     struct Function *shared; /* the one called instead, with these numbers (share.c), or NULL */
     int nsizes;
     int64_t *size;

@@ -132,7 +132,7 @@ static Kernel *move_kernel(Build *b, KernelKind kind, Tensor *t, const Place *fr
     while (m.depth > 1)
         line(out, --m.depth, "}");
     kernel_function(b, k, arena_print(b->arena, m.pack ? "pack_%s" : "unpack_%s", c_name(b->arena, t->name)), NULL, names,
-                    out->s);
+                    out->s, NULL);
     k->bytes = 2 * (double)layout_bytes(lanes);
     return k;
 }
@@ -210,7 +210,7 @@ Kernel *kernel_clear(Build *b, const Place *p, bool blocked)
         clear_all(&out, l);
     }
     kernel_function(b, k, arena_print(b->arena, "clear_%s", c_name(b->arena, p->storage->tensor->name)), NULL, names,
-                    out.s);
+                    out.s, NULL);
     return k;
 }
 
@@ -231,6 +231,6 @@ Kernel *kernel_copy(Build *b, const Place *from, const Place *to)
     line(&out, 2, "for (long e = 0; e < %lld; e++)", (long long)to->layout.count);
     line(&out, 3, "to[e] = from[e];");
     kernel_function(b, k, arena_print(b->arena, "copy_%s", c_name(b->arena, to->storage->tensor->name)), NULL, names,
-                    out.s);
+                    out.s, NULL);
     return k;
 }

@@ -126,7 +126,7 @@ static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
     const char *at = address_text(n, p, c->q->at, NULL, &dims);
     if (p->layout.integer)
         return arena_print(a, "nn_storei(%s + %s, nn_int(%s));", name, at, v.text);
-    if (n->partial < LANES)
+    if (n->c->lane == LANE_AXIS && n->c->lane_index && n->c->lane_index->size % LANES) /* full vectors too: then they differ in a number only */
         return arena_print(a, "nn_store_first(%s + %s, %d, %s);", name, at, n->partial, v.text);
     return arena_print(a, "nn_store(%s + %s, %s);", name, at, v.text);
 }
@@ -174,16 +174,16 @@ static void print_map(Nest *n)
 
 static void print_inside(Nest *n)
 {
-    const Choice *c = n->c;
+    int depth;
+    Text outside = part_begin(n, &depth);
 
-    if (c->q->how == EQ_MAP) {
+    if (n->c->q->how == EQ_MAP)
         print_map(n);
-        return;
-    }
-    if (c->pieces.n > 0)
+    else if (n->c->pieces.n > 0)
         nest_pieces(n);
     else
         nest_reduce(n);
+    part_end(n, &outside, depth);
 }
 
 static void print_result(Nest *n, int i, int nparallel, const int64_t *count);
@@ -371,8 +371,11 @@ Kernel *kernel_print(Build *b, const Choice *c)
         line(&n->head, 1, one ? "const long blocks = 1;" : "const long blocks = (n + 15) / 16;");
     print_tasks(n);
 
-    Text body = {.arena = b->arena};
-    text_print(&body, "%s%s", n->head.n ? n->head.s : "", n->out.s);
-    kernel_function(b, k, c_name(b->arena, q->out->name), c, n->arg_name, body.s);
+    const char *name = c_name(b->arena, q->out->name);
+    Arena *scratch = arena_new();
+    Tiles tiles = {0};
+    const char *loops = parts_join(n, scratch, name, &tiles);
+    kernel_function(b, k, name, c, n->arg_name, arena_print(scratch, "%s%s", n->head.n ? n->head.s : "", loops), &tiles);
+    arena_free(scratch);
     return k;
 }

@@ -43,6 +43,13 @@ typedef struct Var {
     int dim; /* of the tile, or -1 */
 } Var;
 
+/* What is inside of the loops over the result, for one part of it; see parts.c. */
+typedef struct Inside {
+    const char *text;
+    int tile[MAX_TILES], partial;
+    int64_t strip[STRIPS];
+} Inside;
+
 typedef struct Nest {
     Build *b;
     const Choice *c;
@@ -60,8 +67,9 @@ typedef struct Nest {
     int nkeys;
     uint32_t key[MAX_NUMBERS];      /* streams of random numbers */
     Text head;                      /* declarations at the top of the function */
-    Text out;                       /* the function's body */
+    Text out;                       /* the function's body, or what is inside of a part */
     int depth;                      /* of indentation */
+    LIST(Inside) parts;
     int ntemps;
     LIST(const char *) names;       /* all that are taken */
 } Nest;
@@ -134,10 +142,18 @@ void scope_know(Scope *s, const Expr *e, Piece p);
 /* Prints the levels, with `last` inside all loops over the tile. */
 void scope_end(Scope *s, const char *last);
 
+/* Statements outside of the tile that stand there again and again, with other numbers: once, in a loop that is unrolled;
+ * `last` as in scope_end. (roll.c) */
+void scope_roll(Scope *s, const char **last);
 /* Ends a scope: v, the finished result, and those of the maps that follow it are put into their places. (nest.c) */
 void nest_finish(Nest *n, Scope *s, Piece v);
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. (reduce.c) */
 const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value);
+/* Around what is inside of a part: it is put aside, with a mark in its place. (parts.c) */
+Text part_begin(Nest *n, int *depth);
+void part_end(Nest *n, const Text *outside, int depth);
+/* The kernel's text, with the parts in the places of their marks, or with calls of functions for those that are alike. */
+const char *parts_join(Nest *n, Arena *scratch, const char *name, Tiles *tiles);
 void nest_reduce(Nest *n);  /* reduce.c */
 void nest_pieces(Nest *n);  /* the same for all tiles of the strips, piece by piece */
 void nest_scatter(Nest *n); /* scatter.c */

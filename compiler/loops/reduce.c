@@ -32,6 +32,16 @@ static int tile_sums(const Nest *n)
     return sums;
 }
 
+/* Of the largest tile. */
+static int most_sums(const Choice *c)
+{
+    int sums = 1;
+
+    for (int d = 0; d < c->ntiles; d++)
+        sums *= c->tile[d];
+    return sums;
+}
+
 /* Fewer sums over lanes than this are finished one by one. */
 enum { FEWEST_TOGETHER = 5 };
 
@@ -275,9 +285,9 @@ static void print_reduction(Nest *n, int i)
         if (bound_of(c, x)) {
             open_bounded(n, bound_of(c, x));
         } else if (!x->batch) {
-            if (i + 1 == q->nbox && x->size * tile_sums(n) <= FEW_STEPS)
+            if (i + 1 == q->nbox && x->size * most_sums(c) <= FEW_STEPS)
                 line(&n->out, n->depth, "NN_UNROLL");
-            else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && tile_sums(n) >= 8)
+            else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && most_sums(c) >= 8)
                 line(&n->out, n->depth, "NN_ROLLED"); /* a tile that fills the registers: with two, they go through memory */
             open_steps(n, i, x);
         } else if (over_samples(c)) {
@@ -324,7 +334,7 @@ static void print_together(Nest *n)
     const char *total = nest_fresh_name(n, "total");
     int sums = tile_sums(n), rows = (int)blocks_of(sums);
 
-    if (sums < rows * LANES)
+    if (sums < rows * LANES || most_sums(n->c) % LANES)
         line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", sums, rows * LANES, n->sum);
     line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
     line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);

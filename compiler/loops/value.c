@@ -130,6 +130,7 @@ void scope_end(Scope *s, const char *last)
     Nest *n = s->n;
     int tiles = n->c->ntiles;
 
+    scope_roll(s, &last);
     for (int d = 0; d <= tiles; d++) {
         text_add(&n->out, s->level[d].n ? s->level[d].s : "", s->level[d].n);
         if (d < tiles)

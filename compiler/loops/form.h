@@ -1,0 +1,60 @@
+/* form.h -- texts of C that differ in numbers only: one text with parameters, and what each of them gives to it. */
+#ifndef NNC_FORM_H
+#define NNC_FORM_H
+
+#include "loops/loops.h"
+
+typedef enum { TOKEN_TEXT, TOKEN_NAME, TOKEN_NUMBER } TokenKind;
+
+typedef struct Token {
+    TokenKind kind;
+    const char *s;
+    int n;
+    const char *type; /* of a number: "", or what it is converted to, "(float)" or "(double)" */
+    bool step;        /* a number that the step of an unrolled loop is multiplied with */
+    bool length;      /* a number between the brackets of a declaration */
+} Token;
+
+/* A text: kernels' and tiles' bodies. */
+typedef struct Form {
+    Function *function; /* whose body it is, or NULL */
+    LIST(Token) tokens; /* names are those that the text declares */
+    Text skeleton;      /* names and numbers by their order only */
+    uint32_t hash;
+    bool done;
+} Form;
+
+/* With `fixed`, numbers that the C compiler must know stay in the text: lengths of arrays, ends of unrolled loops, and the
+ * first arguments of a tile. */
+void form_read(Arena *a, Form *f, const char *text, bool fixed);
+bool form_same(const Form *x, const Form *y);
+bool token_is(const Token *t, const char *s);
+bool token_is_type(const Token *t);
+bool token_is_blank(const Token *t);
+
+/* A number of all forms. */
+typedef struct Column {
+    int64_t *at;      /* by form */
+    const char *text; /* what stands for it: a parameter, or what follows from other columns */
+    bool parameter;
+} Column;
+
+typedef struct Columns {
+    Arena *arena;
+    int forms;
+    int64_t most; /* y = a * x + b is no chance if b is not larger */
+    LIST(Column) list; /* that differ somewhere, each once; from small numbers to large ones: strides follow from sizes */
+} Columns;
+
+/* The numbers in which forms of one kind differ. */
+void columns_make(Columns *c, Arena *a, Form *const *forms, int n, int64_t most);
+/* Parameters are called NAME0, NAME1 ..., or as they were called before; their count. */
+int columns_name(Columns *c, const char *name);
+/* The column with these numbers is a parameter of this name, if there is one. */
+void columns_call(Columns *c, const int64_t *at, const char *name);
+/* Every column follows from these numbers, called by this name, and from no other; else false. */
+bool columns_follow(Columns *c, const int64_t *at, const char *name);
+/* The text of the first form with columns in the place of numbers; arrays as long as the longest. */
+const char *columns_text(const Columns *c, Form *const *forms);
+
+#endif
