@@ -10,7 +10,7 @@
 
 #include <ctype.h>
 
-static const char *const own_keys[] = {"freeze", "optimizer", "schedule", "clip", "penalty", "accumulate", "epochs", "steps", "stop"};
+static const char *const own_keys[] = {"freeze", "optimizer", "schedule", "clip", "penalty", "accumulate", "ema", "epochs", "steps", "stop"};
 
 static bool is_own(const char *key)
 {

@@ -21,7 +21,7 @@ static const struct {
     {"loss", AS_TEXT, 0, 0, ""},        {"optimizer", AS_TEXT, 0, 0, ""},  {"schedule", AS_TEXT, 0, 0, ""},
     {"metrics", AS_TEXT, 0, 0, ""},     {"clip", AS_TEXT, 0, 0, ""},       {"penalty", AS_TEXT, 0, 0, ""},
     {"predict", AS_TEXT, 0, 0, ""},     {"freeze", AS_TEXT, 0, 0, ""},     {"batch", AS_VALUE, 0, 0, ""},
-    {"accumulate", AS_VALUE, 0, 0, ""}, {"init", AS_VALUE, 0, 0, ""},      {"epochs", AS_COUNT, 0, 1e9, "epochs"},
+    {"accumulate", AS_VALUE, 0, 0, ""}, {"ema", AS_TEXT, 0, 0, ""},        {"init", AS_VALUE, 0, 0, ""},      {"epochs", AS_COUNT, 0, 1e9, "epochs"},
     {"steps", AS_COUNT, 1, 1e15, "steps"}, {"seed", AS_COUNT, 0, 9007199254740992.0, ""},
     {"threads", AS_COUNT, 1, 4096, ""}, {"restarts", AS_COUNT, 1, 1e6, ""}, {"stop", AS_STOP, 0, 0, ""},
     {"checkpoint", AS_BEST, 0, 0, ""},

@@ -1,5 +1,5 @@
 /* update.c -- everything after the loss: gradients, penalties, clipping, the schedule and the optimizer. */
-#include "check/value.h"
+#include "check/average.h"
 
 typedef struct Update {
     Checker *c;
@@ -7,6 +7,7 @@ typedef struct Update {
     const Node *train;
     int n;
     Tensor **param, **grad;
+    const char **name;     /* of the params, whatever stands for them */
     int64_t accumulate;
     const char *prefix;    /* of the names of what the optimizer keeps */
     SettingList *settings; /* of this phase, for the trainer */
@@ -31,9 +32,12 @@ static void find_params(Update *u)
 
     u->param = NEW_ARRAY(c->arena, Tensor *, g->tensors.n);
     u->grad = NEW_ARRAY(c->arena, Tensor *, g->tensors.n);
+    u->name = NEW_ARRAY(c->arena, const char *, g->tensors.n);
     for (int i = 0; i < g->tensors.n; i++)
-        if (g->tensors.at[i]->role == ROLE_PARAM && !is_frozen(c, g->tensors.at[i]->name))
+        if (g->tensors.at[i]->role == ROLE_PARAM && !is_frozen(c, g->tensors.at[i]->name)) {
+            u->name[u->n] = g->tensors.at[i]->name;
             u->param[u->n++] = g->tensors.at[i];
+        }
 }
 
 /* --- before the gradient --- */
@@ -83,7 +87,7 @@ static void accumulate(Update *u)
     for (int i = 0; i < u->n; i++) {
         Tensor *g = u->grad[i];
         Elem el = {0};
-        const char *name = arena_print(c->arena, "%s%s.accumulated", u->prefix, u->param[i]->name);
+        const char *name = arena_print(c->arena, "%s%s.accumulated", u->prefix, u->name[i]);
         if (!g)
             continue;
         bool fresh = !program_kept(c->program, name);
@@ -157,7 +161,7 @@ static bool clip(Update *u)
         Expr *e = apply_element(c, u->scope, &el, l, 1, &g, s->child[0]);
         if (!e)
             return false;
-        u->grad[i] = materialise(c, u->scope, arena_print(c->arena, "clip.%s", u->param[i]->name), EQ_MAP, e, u->grad[i]->rank, el.implied, s->span);
+        u->grad[i] = materialise(c, u->scope, arena_print(c->arena, "clip.%s", u->name[i]), EQ_MAP, e, u->grad[i]->rank, el.implied, s->span);
     }
     return true;
 }
@@ -315,9 +319,10 @@ static Def *optimizer_def(Update *u, const LayerVal *l, const Node *at)
     return NULL;
 }
 
-static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *lr, Tensor *w, Tensor *g)
+static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *lr, int i)
 {
     Checker *c = u->c;
+    Tensor *w = u->param[i], *g = u->grad[i];
     Def *def = optimizer_def(u, l, at);
     Frame *f = frame_new(c, u->scope, NULL);
     Elem el = {0};
@@ -325,7 +330,7 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
     if (!def)
         return false;
     const Node *ports = def_part(def, NODE_PORTS, 0);
-    f->path = arena_print(c->arena, "%s%s", u->prefix, w->name);
+    f->path = arena_print(c->arena, "%s%s", u->prefix, u->name[i]);
     f->def = def;
     f->call = at;
     if (!bind_settings(c, u->scope, f, def, l->nargs, l->args, at))
@@ -336,10 +341,10 @@ static bool update_param(Update *u, const LayerVal *l, const Node *at, Tensor *l
         frame_bind(c, f, "lr", val_expr(expr_scalar(c->arena, lr)), at->span);
     elem_imply(c, &el, w->rank, w->size);
     Tensor *in[2] = {w, g};
-    for (int i = 0; i < 2; i++) {
-        Val v = val_expr(elem_load(c, f, &el, in[i], at));
-        v.tensor = in[i];
-        frame_bind(c, f, ports->child[i]->text, v, at->span);
+    for (int k = 0; k < 2; k++) {
+        Val v = val_expr(elem_load(c, f, &el, in[k], at));
+        v.tensor = in[k];
+        frame_bind(c, f, ports->child[k]->text, v, at->span);
     }
     Expr *e = element_body(c, f, &el, def);
     if (!e)
@@ -353,6 +358,8 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
 {
     Update u = {.c = c, .scope = f, .train = train, .accumulate = 1, .prefix = prefix, .settings = settings};
     const Node *s = train_setting(train, "optimizer"), *parts = train_setting(train, "accumulate");
+    const Node *ema = train_setting(train, "ema");
+    Average average = {0};
 
     bool good = !parts || want_size(c, f, parts->child[0], eval(c, f, parts->child[0]), &u.accumulate);
 
@@ -361,6 +368,13 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
     const LayerVal *l = s ? named(&u, s->child[0], "optimizers", "an optimizer such as adam") : NULL;
     good &= l && optimizer_def(&u, l, s->child[0]);
     find_params(&u);
+    if (ema) {
+        average.n = u.n;
+        average.weight = u.param;
+        if (!average_open(c, f, ema, &average))
+            return;
+        u.param = average.now;
+    }
     loss = with_penalty(&u, loss);
     graph_gradient(c->graph, loss, u.n, u.param, u.grad);
     if (u.accumulate > 1)
@@ -372,8 +386,10 @@ void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const c
         return;
     lr->wanted = true;
     for (int i = 0; i < u.n; i++)
-        if (u.grad[i] && !update_param(&u, l, s->child[0], lr, u.param[i], u.grad[i]))
+        if (u.grad[i] && !update_param(&u, l, s->child[0], lr, i))
             return;
+    if (ema && !average_close(c, f, &average))
+        return;
     if (u.accumulate > 1)
         only_last(&u, first);
 }

@@ -262,17 +262,17 @@ static void test_loss(Test *t)
 
 /* --- optimizers, schedules, metrics --- */
 
-static void test_optimizer(Test *t)
+/* What is kept under `name` in each of ten steps, by a training with `more` settings. */
+static void ten_steps(Test *t, const char *more, const char *name, const double *want)
 {
     const Row *w = case_row(t->c, "param", "w"), *gradient = case_row(t->c, "gradient", NULL);
-    const Row *after = case_row(t->c, "after", NULL);
     long long rows = (long long)w->size[0], cols = (long long)w->size[1];
 
     text_print(&t->source,
                "layer value of y, label -> loss {\n    loss = y + 0 * label\n}\ndata d = npy(\"x.npy\", \"label.npy\")\n"
                "model M of x: %lldx%lld -> y {\n    param w[%lld, %lld] = 0\n    y = sum[i, j] w[i, j] * x[i, j]\n}\n"
-               "train M on d {\n    loss = value\n    optimizer = %s\n    batch = 1\n    epochs = 1\n}\n",
-               rows, cols, rows, cols, t->c->expr);
+               "train M on d {\n    loss = value\n    optimizer = %s\n    %s\n    batch = 1\n    epochs = 1\n}\n",
+               rows, cols, rows, cols, t->c->expr, more);
     if (!build(t))
         return;
     store_init(t);
@@ -286,8 +286,32 @@ static void test_optimizer(Test *t)
         run_load(t, r);
         run_graph(r);
         run_save(t, r);
-        compare(t, arena_print(t->arena, "w after step %d", s + 1), w->n, cell_find(t, "w")->v, after->v + s * w->n, 1e-10);
+        compare(t, arena_print(t->arena, "%s after step %d", name, s + 1), w->n, cell_find(t, name)->v, want + s * w->n, 1e-10);
     }
+    t->source.n = 0;
+    t->store.n = 0;
+}
+
+/* The average of what PyTorch's weights are after each step. */
+static double *averages(Test *t, double share)
+{
+    const Row *w = case_row(t->c, "param", "w"), *after = case_row(t->c, "after", NULL);
+    double *average = NEW_ARRAY(t->arena, double, after->n);
+
+    for (int64_t i = 0; i < after->n; i++) {
+        double steps = 1 + (double)(i / w->n), s = fmin(share, (1 + steps) / (10 + steps));
+        average[i] = s * (i < w->n ? w->v[i] : average[i - w->n]) + (1 - s) * after->v[i];
+    }
+    return average;
+}
+
+static void test_optimizer(Test *t)
+{
+    const Row *after = case_row(t->c, "after", NULL);
+
+    ten_steps(t, "", "w", after->v);
+    ten_steps(t, "ema = 0.5", "optimizer.w.trained", after->v);
+    ten_steps(t, "ema = 0.5", "w", averages(t, 0.5));
 }
 
 static void test_schedule(Test *t)

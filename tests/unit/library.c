@@ -38,7 +38,7 @@ static const char *const number_losses[] = {
 /* What else changes the step. */
 static const char *const settings[] = {
     "clip = norm(1)", "clip = value(0.1)", "penalty = l2(0.1)", "penalty = l1(0.1) + l2(0.1)",
-    "optimizer = adam", "optimizer = adamw(lr = 0.01)", "optimizer = rmsprop", "optimizer = adagrad",
+    "ema = 0.9", "accumulate = 2\n    ema = 0.99\n    penalty = l2(0.1)", "optimizer = adam", "optimizer = adamw(lr = 0.01)", "optimizer = rmsprop", "optimizer = adagrad",
     "optimizer = adadelta", "optimizer = nadam", "optimizer = lion",
     "optimizer = sgd(lr = 0.1, nesterov = true, momentum = 0.9, decay = 0.01)",
 };
