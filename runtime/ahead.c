@@ -97,16 +97,28 @@ bool nn_ahead_threads(Ahead *a, int n, Fault *f)
     return f->status == 0; /* where no thread can be had it goes without */
 }
 
-/* How many threads pay. */
+/* How many threads pay: one; where files are read, one for each processor but the caller's, who helps. */
 static int count_readers(const Ahead *a, int threads)
 {
     int64_t floats = 0;
+    bool reads = false;
     cpu_set_t cpus;
+    int n = 2;
 
-    for (int i = 0; i < a->p->nfields; i++)
+    for (int i = 0; i < a->p->nfields; i++) {
+        int column = a->samples->columns[i];
+
         floats += nn_shape_size(a->p->fields[i].rank, a->p->fields[i].shape) * a->p->batch;
-    if (threads == 1 || (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1))
+        reads = reads || (column >= 0 && nn_data_is_read(&a->samples->data, column));
+    }
+    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0)
+        n = CPU_COUNT(&cpus);
+    if (threads > 0 && threads < n)
+        n = threads;
+    if (n == 1)
         return 0;
+    if (reads)
+        return n - 1 < NN_MOST_READERS ? n - 1 : NN_MOST_READERS;
     return floats * (1 + nn_augment_work(&a->samples->augment)) >= LITTLE_WORK;
 }
 

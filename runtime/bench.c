@@ -66,7 +66,7 @@ bool nn_bench(Trainer *t, Fault *f)
     static const char *const names[WORKS] = {"train", "eval", "predict"};
     double seconds = t->options.seconds.given ? t->options.seconds.value : 5, rate = 0;
     float **outputs = nn_new(f, "the predictions", (size_t)t->p->noutputs, sizeof *outputs);
-    bool fine = outputs != NULL && make_outputs(t->p, outputs, f) && nn_trainer_open_data(t, f) &&
+    bool fine = outputs != NULL && make_outputs(t->p, outputs, f) && nn_trainer_open_data(t, true, f) &&
                 nn_trainer_init(t, t->settings.seed, f);
     char count[32];
 

@@ -1,5 +1,6 @@
 /* data.c -- see data.h: which readers there are, how their calls are taken apart, and what holds for all columns. */
 #include "data_reader.h"
+#include "pictures.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -176,7 +177,7 @@ Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t 
         return NULL;
     }
     c->name = strdup(name);
-    if (c->which == NULL)
+    if (c->which == NULL && c->pictures == NULL)
         c->data = nn_new(f, name, (size_t)all, nn_type_bytes(c->type));
     data->ncolumns++;
     if (c->name == NULL)
@@ -249,17 +250,41 @@ void nn_data_free(Data *data)
             free(c->class_names[k]);
         free(c->class_names);
         free(c->data);
+        nn_pictures_free(c->pictures);
     }
     if (data->base != NULL)
         nn_data_free(data->base);
     free(data->base);
     free(data->chosen);
-    for (int64_t i = 0; i < data->n && data->files != NULL; i++)
-        free(data->files[i]);
-    free(data->files);
     free(data->columns);
     free(data->origin);
     *data = (Data){0};
+}
+
+void nn_data_keep(Data *data, double bytes)
+{
+    for (int i = 0; i < data->ncolumns; i++)
+        if (data->columns[i].pictures != NULL)
+            nn_pictures_keep(data->columns[i].pictures, bytes);
+    if (data->base != NULL)
+        nn_data_keep(data->base, bytes);
+}
+
+bool nn_data_is_read(const Data *data, int column)
+{
+    const Column *c = &data->columns[column];
+
+    return c->which != NULL ? nn_data_is_read(data->base, c->of) : c->pictures != NULL;
+}
+
+int64_t nn_data_left_out(const Data *data)
+{
+    int64_t n = data->base != NULL ? nn_data_left_out(data->base) : 0;
+
+    for (int i = 0; i < data->ncolumns; i++)
+        if (data->columns[i].pictures != NULL)
+            n += data->columns[i].pictures->n - data->columns[i].pictures->nkept;
+    return n;
 }
 
 int nn_data_find(const Data *data, const char *name)
@@ -288,6 +313,8 @@ const void *nn_data_at(const Data *data, int column, int64_t sample, void *room,
 
     if (c->which != NULL)
         return nn_data_at(data->base, c->of, c->which[sample], room, f);
+    if (c->pictures != NULL)
+        return nn_pictures_at(c->pictures, sample, room, f);
     return (const char *)c->data + (size_t)(sample * c->size) * nn_type_bytes(c->type);
 }
 

@@ -8,7 +8,7 @@
  *
  * The samples of all columns are numbered alike, 0 to n - 1. Where the source brings a test split of its own (mnist,
  * cifar10, idx(test_images = ...)), its samples are the last ones. Everything is in memory, as small as it came: an
- * image stays one byte a pixel.
+ * image stays one byte a pixel. But the pictures of a folder are read when they are asked for, by whichever thread.
  *
  * Readers believe nothing: any bytes give data or a message with the file and the line or byte; memory is only taken
  * for what the file can really hold. */
@@ -30,7 +30,8 @@ typedef struct Column {
     char **class_names;         /* `classes` of them, or NULL: their names are their numbers */
     int64_t whole_below;        /* all values of a rank 0 column are whole and from 0 to below this, so that it may
                                    serve as a label of so many classes; 0: they are not */
-    void *data;                 /* samples x size elements, or: */
+    void *data;                 /* samples x size elements; or: */
+    struct Pictures *pictures;  /* files that they are read from (pictures.h); or: */
     const int64_t *which;       /* sample i is sample which[i] of the base's column `of` */
     int of;
 } Column;
@@ -41,7 +42,7 @@ typedef struct Data {
     int64_t n;        /* samples in all */
     int64_t own_test; /* the last so many are the source's own test split */
     char *origin;     /* what was read, for people: "/data/mnist", "spiral, 500 points" */
-    char **files;     /* of each sample the file that it is, or NULL: samples are not files */
+    char *const *files; /* of each sample the file that it is, or NULL: samples are not files */
     struct Data *base; /* what columns with `which` show, or NULL */
     int64_t *chosen;   /* the numbers */
 } Data;
@@ -50,6 +51,12 @@ typedef struct Data {
  * .nn file) first, then in the current one. */
 bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fault *f);
 void nn_data_free(Data *data);
+
+/* From now on samples that are read are kept in memory, as many as fit into so many bytes. */
+void nn_data_keep(Data *data, double bytes);
+/* Whether the samples of the column are read from files; how many files have no place in memory. */
+bool nn_data_is_read(const Data *data, int column);
+int64_t nn_data_left_out(const Data *data);
 
 /* The number of a column, or -1. */
 int nn_data_find(const Data *data, const char *name);

@@ -7,32 +7,26 @@
  * over, and so is what does not end in .png, .jpg or .jpeg; folders within a class are looked through. A folder of
  * pictures alone, or one picture, has no labels: new samples, to predict.
  *
- * What happens to a picture on the way to its size says picture.h. All pictures are decoded when the data is opened, by
- * as many threads as there are, and stay in memory as bytes. */
+ * Here the files are only listed; pictures.h says what becomes of them. */
 #include "data_reader.h"
-#include "picture.h"
+#include "pictures.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* There in programs that are linked with libnn_images.a. */
 #pragma weak nn_picture_read
 #pragma weak nn_picture_size
-/* OpenMP's, where the model was linked with it. */
-extern int omp_get_max_threads(void) __attribute__((weak));
 
 enum {
     MOST_DEPTH = 16,       /* of folders; also the end of links that go in circles */
     MOST_FILES = 1 << 28,
-    MOST_READERS = 16,     /* threads */
 };
 
 /* Strings that grow in number. */
@@ -41,12 +35,12 @@ typedef struct Names {
     int64_t n, room;
 } Names;
 
-typedef struct Pictures {
+typedef struct Listing {
     Names files;
     int32_t *classes;      /* of each file; NULL: there are none */
     int64_t own_test;
     Names class_names;
-} Pictures;
+} Listing;
 
 /* --- names --- */
 
@@ -168,7 +162,7 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static int64_t class_find(const Pictures *p, const char *name)
+static int64_t class_find(const Listing *p, const char *name)
 {
     char *const key = (char *)name;
     char **found = p->class_names.n > 0
@@ -178,7 +172,7 @@ static int64_t class_find(const Pictures *p, const char *name)
 }
 
 /* The pictures of a folder of classes, which the first one of them names. */
-static bool add_classes(const char *path, const Names *folders, bool naming, Pictures *p, Fault *f)
+static bool add_classes(const char *path, const Names *folders, bool naming, Listing *p, Fault *f)
 {
     for (int64_t i = 0; i < folders->n && naming; i++)
         if (!names_add(&p->class_names, NULL, last_part(folders->at[i]), f))
@@ -203,7 +197,7 @@ static bool add_classes(const char *path, const Names *folders, bool naming, Pic
     return true;
 }
 
-static bool add_split(const char *path, bool naming, Pictures *p, Fault *f)
+static bool add_split(const char *path, bool naming, Listing *p, Fault *f)
 {
     Names folders = {0}, loose = {0};
     bool fine = list(path, &folders, &loose, f);
@@ -228,7 +222,7 @@ static bool has(const Names *folders, const char *name)
     return false;
 }
 
-static bool look(const char *path, Pictures *p, Fault *f)
+static bool look(const char *path, Listing *p, Fault *f)
 {
     static const char *const others[] = {"val", "valid", "validation"};
     char part[2][PATH_MAX];
@@ -262,76 +256,6 @@ static bool look(const char *path, Pictures *p, Fault *f)
     names_free(&folders);
     names_free(&loose);
     return fine;
-}
-
-/* --- decoding --- */
-
-typedef struct Decoding {
-    const Pictures *pictures;
-    PictureSize size;
-    bool exact;      /* the size was not asked for: it is that of the first picture */
-    uint8_t *to;
-    int64_t next;    /* shared by the threads */
-    int64_t failed;  /* the first picture that could not be read */
-    pthread_mutex_t lock;
-    Fault fault;
-} Decoding;
-
-static bool decode_one(const Decoding *d, int64_t i, Fault *f)
-{
-    const char *path = d->pictures->files.at[i];
-    size_t bytes = (size_t)d->size.channels * (size_t)d->size.height * (size_t)d->size.width;
-    PictureSize is;
-
-    if (d->exact) {
-        if (!nn_picture_size(path, &is, f))
-            return false;
-        if (is.height != d->size.height || is.width != d->size.width)
-            return nn_fail(f, EXIT_FILE, "%s has %d x %d pixels, but %s has %d x %d: say size = HEIGHTxWIDTH, and all are brought to it",
-                           path, is.width, is.height, d->pictures->files.at[0], d->size.width, d->size.height);
-    }
-    return nn_picture_read(path, &d->size, d->to + (size_t)i * bytes, f);
-}
-
-/* Pictures are taken in order, and one that was taken is finished: so the first bad one is found, whoever meets it. */
-static void *decode_some(void *data)
-{
-    Decoding *d = data;
-    int64_t i;
-
-    while ((i = __atomic_fetch_add(&d->next, 1, __ATOMIC_RELAXED)) < d->pictures->files.n &&
-           __atomic_load_n(&d->failed, __ATOMIC_RELAXED) == INT64_MAX) {
-        Fault f = {0};
-
-        if (decode_one(d, i, &f))
-            continue;
-        pthread_mutex_lock(&d->lock);
-        if (i < d->failed) {
-            __atomic_store_n(&d->failed, i, __ATOMIC_RELAXED);
-            d->fault = f;
-        }
-        pthread_mutex_unlock(&d->lock);
-    }
-    return NULL;
-}
-
-static bool decode_all(Decoding *d, Fault *f)
-{
-    pthread_t threads[MOST_READERS];
-    long n = omp_get_max_threads != NULL ? omp_get_max_threads() : sysconf(_SC_NPROCESSORS_ONLN);
-    int started = 0;
-
-    n = n > MOST_READERS ? MOST_READERS : n;
-    n = n > d->pictures->files.n / 8 ? (long)(d->pictures->files.n / 8) : n;
-    pthread_mutex_init(&d->lock, NULL);
-    d->failed = INT64_MAX;
-    while (started < n - 1 && pthread_create(&threads[started], NULL, decode_some, d) == 0)
-        started++;
-    decode_some(d);
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
-    pthread_mutex_destroy(&d->lock);
-    return d->failed == INT64_MAX || nn_fail(f, d->fault.status, "%s", d->fault.text);
 }
 
 /* --- the call --- */
@@ -373,70 +297,47 @@ static bool size_of_call(const Call *call, PictureSize *size, Fault *f)
     return true;
 }
 
-/* Pictures stay in memory: better no training than a machine that swaps. */
-static bool check_memory(const Decoding *d, Fault *f)
+/* The listing's files become the data's. */
+static bool put_columns(Listing *l, const PictureSize *size, Data *data, Fault *f)
 {
-    double bytes = (double)d->pictures->files.n * d->size.channels * d->size.height * d->size.width;
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
-    char need[32], have[32];
+    Pictures *pictures = nn_pictures_open(l->files.at, l->files.n, *size, f);
+    Column *label;
 
-    if (memory <= 0 || bytes < 0.8 * memory)
-        return true;
-    return nn_fail(f, EXIT_MEMORY, "%lld pictures of %dx%dx%d take %s of memory, but this machine has %s: choose a smaller size",
-                   (long long)d->pictures->files.n, d->size.channels, d->size.height, d->size.width, nn_bytes_text(need, bytes),
-                   nn_bytes_text(have, memory));
-}
-
-static bool put_columns(Decoding *d, Data *data, Fault *f)
-{
-    const Pictures *p = d->pictures;
-    Column *image, *label;
-
-    image = nn_column_add(data, "image",
-                          &(Column){.type = DATA_U8, .rank = 3, .shape = {d->size.channels, d->size.height, d->size.width}}, p->files.n, f);
-    if (image == NULL)
+    data->n = l->files.n;
+    data->own_test = l->own_test;
+    l->files = (Names){0};
+    if (pictures == NULL)
         return false;
-    d->to = image->data;
-    data->n = p->files.n;
-    data->own_test = p->own_test;
-    if (!decode_all(d, f))
+    if (nn_column_add(data, "image", &(Column){.type = DATA_U8, .rank = 3, .pictures = pictures,
+                      .shape = {pictures->size.channels, pictures->size.height, pictures->size.width}}, data->n, f) == NULL) {
+        nn_pictures_free(pictures);
         return false;
-    if (p->classes == NULL)
+    }
+    data->files = pictures->paths;
+    if (l->classes == NULL)
         return true;
-    label = nn_column_add(data, "label", &(Column){.type = DATA_I32, .classes = (int)p->class_names.n}, p->files.n, f);
+    label = nn_column_add(data, "label", &(Column){.type = DATA_I32, .classes = (int)l->class_names.n}, data->n, f);
     if (label == NULL)
         return false;
-    memcpy(label->data, p->classes, (size_t)p->files.n * sizeof *p->classes);
-    return nn_column_name_classes(label, (const char *const *)p->class_names.at, f);
+    memcpy(label->data, l->classes, (size_t)data->n * sizeof *l->classes);
+    return nn_column_name_classes(label, (const char *const *)l->class_names.at, f);
 }
 
 bool nn_read_folder(const Call *call, Data *data, Fault *f)
 {
-    Pictures pictures = {0};
-    Decoding d = {.pictures = &pictures};
+    Listing listing = {0};
+    PictureSize size;
     const char *path;
     bool fine;
 
     if (nn_picture_read == NULL || nn_picture_size == NULL)
         return nn_fail(f, EXIT_USAGE, "%s: this program was linked without the readers of PNG and JPEG, libnn_images.a", call->reader);
-    if (!nn_call_text(call, 0, "path", NULL, &path, f) || !size_of_call(call, &d.size, f))
+    if (!nn_call_text(call, 0, "path", NULL, &path, f) || !size_of_call(call, &size, f))
         return false;
     data->origin = nn_call_find(call, path, f);
-    fine = data->origin != NULL && look(data->origin, &pictures, f);
-    if (fine && d.size.height == 0) {
-        PictureSize first;
-
-        fine = nn_picture_size(pictures.files.at[0], &first, f);
-        d.size = (PictureSize){d.size.channels, first.height, first.width};
-        d.exact = true;
-    }
-    fine = fine && check_memory(&d, f) && put_columns(&d, data, f);
-    if (fine) {
-        data->files = pictures.files.at;
-        pictures.files = (Names){0};
-    }
-    names_free(&pictures.files);
-    names_free(&pictures.class_names);
-    free(pictures.classes);
+    fine = data->origin != NULL && look(data->origin, &listing, f) && put_columns(&listing, &size, data, f);
+    names_free(&listing.files);
+    names_free(&listing.class_names);
+    free(listing.classes);
     return fine;
 }

@@ -64,6 +64,7 @@ static bool show_column(Data *data, int of, int place, const int64_t *which, Fau
     char name[256];
 
     shown.data = NULL;
+    shown.pictures = NULL;
     shown.of = of;
     shown.which = which;
     snprintf(name, sizeof name, place ? "%s%d" : "%s", shown.name, place + 1);

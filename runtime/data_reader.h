@@ -35,7 +35,8 @@ bool nn_read_shapes(const Call *call, Data *data, Fault *f);
 bool nn_read_pairs(const Call *call, Data *data, Fault *f);
 bool nn_read_table(const Call *call, Data *data, Fault *f);
 
-/* A new last column like another one: with room for n samples, all zero, or with `which` and what that shows. NULL on failure. */
+/* A new last column like another one: with room for n samples, all zero; or with its pictures, or the samples
+ * that it shows. NULL on failure: then the pictures are still the caller's. */
 Column *nn_column_add(Data *data, const char *name, const Column *like, int64_t n, Fault *f);
 /* Copies the names of its classes. */
 bool nn_column_name_classes(Column *c, const char *const *names, Fault *f);

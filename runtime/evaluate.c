@@ -28,7 +28,7 @@ bool nn_evaluate(Trainer *t, Fault *f)
     Split split;
 
     if (!nn_trainer_load(t, t->options.nfiles > 0 ? t->options.files[0] : t->options.run, f) ||
-        !nn_trainer_open_data(t, f) || !choose_split(t, &split, f))
+        !nn_trainer_open_data(t, false, f) || !choose_split(t, &split, f))
         return false;
     fprintf(stderr, "weights of %s\n", t->path);
     if (!nn_trainer_evaluate(t, split, NULL, f))

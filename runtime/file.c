@@ -45,7 +45,8 @@ static bool read_all(int fd, const char *path, Bytes *bytes, Fault *f)
     return true;
 }
 
-bool nn_file_read(const char *path, size_t most, Bytes *bytes, Fault *f)
+/* cut: of a file with more than `most` bytes the first ones. */
+static bool read_file(const char *path, size_t most, bool cut, Bytes *bytes, Fault *f)
 {
     struct stat st;
     char here[PATH_MAX];
@@ -60,10 +61,10 @@ bool nn_file_read(const char *path, size_t most, Bytes *bytes, Fault *f)
         fail_errno(f, "read", path);
     } else if (!S_ISREG(st.st_mode)) {
         nn_fail(f, EXIT_FILE, "%s is %s, not a file", path, S_ISDIR(st.st_mode) ? "a directory" : "a device or pipe");
-    } else if ((uintmax_t)st.st_size > most) {
+    } else if ((uintmax_t)st.st_size > most && !cut) {
         nn_fail(f, EXIT_FILE, "%s is too large: %jd bytes", path, (intmax_t)st.st_size);
     } else {
-        bytes->n = (size_t)st.st_size;
+        bytes->n = (uintmax_t)st.st_size > most ? most : (size_t)st.st_size;
         bytes->at = malloc(bytes->n + 1);
         if (bytes->at == NULL)
             nn_fail_memory(f, path, bytes->n);
@@ -78,6 +79,16 @@ bool nn_file_read(const char *path, size_t most, Bytes *bytes, Fault *f)
         *bytes = (Bytes){0};
     }
     return f->status == 0;
+}
+
+bool nn_file_read(const char *path, size_t most, Bytes *bytes, Fault *f)
+{
+    return read_file(path, most, false, bytes, f);
+}
+
+bool nn_file_read_begin(const char *path, size_t most, Bytes *bytes, Fault *f)
+{
+    return read_file(path, most, true, bytes, f);
 }
 
 static bool write_all(int fd, const uint8_t *at, size_t n)

@@ -12,6 +12,9 @@ typedef struct Bytes {
 /* Reads a regular file of at most `most` bytes; free bytes->at. A NUL follows the last byte. */
 bool nn_file_read(const char *path, size_t most, Bytes *bytes, Fault *f);
 
+/* The same, but only its first `most` bytes where it has more. */
+bool nn_file_read_begin(const char *path, size_t most, Bytes *bytes, Fault *f);
+
 /* Writes path.tmp.PID, syncs it, renames it to path, syncs the directory. On failure the old file is untouched
  * and the temporary one is gone. */
 bool nn_file_save(const char *path, const void *bytes, size_t n, Fault *f);

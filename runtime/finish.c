@@ -19,6 +19,7 @@ void nn_show_start(Trainer *t, const Clock *c, int64_t total_steps)
 {
     const int64_t *n = t->samples.split.n;
     const Settings *s = &t->settings;
+    int64_t all = t->samples.data.n, left_out = nn_data_left_out(&t->samples.data);
     char count[32];
     Text line = {0};
 
@@ -36,6 +37,12 @@ void nn_show_start(Trainer *t, const Clock *c, int64_t total_steps)
     if (c->rows > 0 || c->step > 0)
         nn_text_print(&line, "; going on after epoch %lld, step %lld", (long long)c->epoch, (long long)c->step);
     nn_display_line(&t->display, nn_text(&line));
+    if (left_out > 0) {
+        line.n = 0;
+        nn_text_print(&line, "%s pictures stay in memory once they are read (--cache)", nn_count_text(count, all - left_out));
+        nn_text_print(&line, ", %s are read each time", nn_count_text(count, left_out));
+        nn_display_line(&t->display, nn_text(&line));
+    }
     nn_text_free(&line);
 }
 

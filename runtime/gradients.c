@@ -440,7 +440,7 @@ static bool prepare(Check *c, Fault *f)
                        t->p->source, penalty->line);
     c->decays = penalty != NULL || (optimizer != NULL && has_part(&optimizer->value, "decay")) ||
                 (optimizer != NULL && strcmp(optimizer->value.text != NULL ? optimizer->value.text : "", "adamw") == 0);
-    if (!nn_trainer_open_data(t, f) || !nn_trainer_init(t, t->settings.seed, f))
+    if (!nn_trainer_open_data(t, false, f) || !nn_trainer_init(t, t->settings.seed, f))
         return false;
     n = t->samples.split.n[SPLIT_TRAIN];
     c->n = (int)(n < t->p->batch ? n : t->p->batch);

@@ -40,6 +40,7 @@ static const Row rows[] = {
     {"valid",      "N|P%",    IN(TRAIN) | IN(EVAL), TAKES_TEXT, AT(valid),     true,  "samples held back for validation: a number, or a part of all", "none"},
     {"test",       "N|P%",    IN(TRAIN) | IN(EVAL), TAKES_TEXT, AT(test),      true,  "samples held back for the test at the end", "what the data brings"},
     {"data",       "NAME=PATH", READS,           TAKES_DATA,    AT(data),      true,  "read the data from there", ""},
+    {"cache",      "SIZE|P%", TRAINS | IN(BENCH), TAKES_TEXT,   AT(cache),     false, "memory for pictures once they are read, as 4GB or a part of all; others are read again", "50%"},
     {"run",        "NAME",    TRAINS | LOADS,    TAKES_TEXT,    AT(run),       false, "the directory runs/NAME", ""},
     {"weights",    "FILE",    IN(TRAIN),         TAKES_TEXT,    AT(start),     true,  "start from the weights in this safetensors file", ""},
     {"weights",    "FILE",    LOADS,             TAKES_TEXT,    AT(weights),   false, "take the weights from this safetensors file", "the newest run"},

@@ -23,7 +23,7 @@ typedef struct Options {
     Command command;
     bool help;
     GivenNumber epochs, steps, lr, seed, threads, patience, restarts, batch, tolerance, seconds;
-    const char *run, *valid, *test, *split, *format, *weights, *start;
+    const char *run, *valid, *test, *split, *format, *weights, *start, *cache;
     bool json, plan;
     const char *data[NN_MAX_DATA]; /* "NAME=PATH" or "PATH" */
     int ndata;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const nn_split_names[NN_SPLITS] = {"train", "valid", "test"};
 
@@ -233,6 +234,29 @@ bool nn_share_count(const Share *share, int64_t n, const char *name, int64_t *co
     return true;
 }
 
+/* --- memory --- */
+
+/* "4GB", "500MB", "25%"; half of the machine's memory where nothing is given. */
+static bool read_cache(const char *given, double *bytes, Fault *f)
+{
+    static const struct { const char *name; double bytes; } units[] = {{"", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}};
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE), number;
+    char *end;
+
+    *bytes = 0.5 * memory;
+    if (given == NULL)
+        return true;
+    number = strtod(given, &end);
+    *bytes = -1;
+    if (strcmp(end, "%") == 0 && number <= 100)
+        *bytes = number / 100 * memory;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].name) == 0)
+            *bytes = number * units[i].bytes;
+    return (end != given && *bytes >= 0 && *bytes <= 1e18) ||
+           nn_fail(f, EXIT_USAGE, "--cache wants a size such as 500MB or 4GB, or a part of the machine's memory such as 25%%, not '%s'", given);
+}
+
 /* --- all --- */
 
 bool nn_settings_resolve(const nn_program *p, const Options *o, Settings *s, Fault *f)
@@ -241,7 +265,8 @@ bool nn_settings_resolve(const nn_program *p, const Options *o, Settings *s, Fau
     bool validates;
 
     *s = (Settings){.lr_given = o->lr.given, .lr = o->lr.value};
-    if (!read_share(p, "valid", o->valid, &s->valid, f) || !read_share(p, "test", o->test, &s->test, f))
+    if (!read_share(p, "valid", o->valid, &s->valid, f) || !read_share(p, "test", o->test, &s->test, f) ||
+        !read_cache(o->cache, &s->cache, f))
         return false;
     validates = s->valid.kind != SHARE_NONE;
     if (!read_count(p, "epochs", &o->epochs, 0, &epochs, f) || !read_count(p, "steps", &o->steps, 0, &steps, f) ||

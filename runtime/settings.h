@@ -37,6 +37,7 @@ typedef struct Settings {
     int threads; /* 0: as many as there are */
     int restarts, accumulate;
     Share valid, test;
+    double cache;      /* bytes */
     Monitor best;
     Stop stops[NN_MAX_STOPS];
     int nstops;

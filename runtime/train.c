@@ -2,7 +2,7 @@
  *
  * Everything that decides what comes next is in the context (tensors) and the Clock, and both are in every
  * last.safetensors: a training that is stopped anywhere and resumed ends with the same bits. Nothing is allocated
- * between the first update and the last, but by saving. */
+ * between the first update and the last, but by saving and by reading pictures. */
 #include "clock.h"
 #include "finish.h"
 #include "save.h"
@@ -432,7 +432,7 @@ static bool begin(Training *r, Fault *f)
 {
     Trainer *t = r->t;
 
-    if (!nn_trainer_open_data(t, f) || !start_restart(r, 0, f) ||
+    if (!nn_trainer_open_data(t, true, f) || !start_restart(r, 0, f) ||
         !nn_run_create(t->p, t->options.run, &t->run, f) || !nn_config_write(t, f))
         return false;
     return nn_saver_start(&r->saver, t, f) && nn_saver_save(&r->saver, t, &r->clock, true, f);
@@ -449,8 +449,9 @@ static bool begin_again(Training *r, Fault *f)
     nn_run_path(&t->run, "last.safetensors", t->path);
     if (!nn_checkpoint_open(t->path, &t->checkpoint, f) || !nn_trainer_recall(t, &t->checkpoint, f) ||
         !nn_checkpoint_count(&t->checkpoint, "phase", &r->clock.phase, f) || !nn_trainer_phase(t, r->clock.phase, f) ||
-        !nn_clock_read(t->p, &t->settings, &t->checkpoint, &r->clock, f) || !nn_trainer_open_data(t, f) ||
-        !count_steps(r, f) || !nn_trainer_init(t, t->settings.seed + (uint64_t)r->clock.restart, f) ||
+        !nn_clock_read(t->p, &t->settings, &t->checkpoint, &r->clock, f) ||
+        !nn_trainer_init(t, t->settings.seed + (uint64_t)r->clock.restart, f) || /* what is measured, the checkpoint has */
+        !nn_trainer_open_data(t, true, f) || !count_steps(r, f) ||
         !nn_checkpoint_load(t->p, &t->checkpoint,
                             r->clock.step > 0 && r->clock.validating == 0 ? KEEP_SUMS : KEEP_STATE, t->ctx, f))
         return false;

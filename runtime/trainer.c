@@ -117,13 +117,15 @@ bool nn_trainer_classes(Trainer *t, const char ***names, int *n, Fault *f)
     return true;
 }
 
-bool nn_trainer_open_data(Trainer *t, Fault *f)
+bool nn_trainer_open_data(Trainer *t, bool again, Fault *f)
 {
     const char **names;
     int n;
 
     if (!nn_samples_open(t->p, &t->options, &t->settings, &t->samples, f) || !nn_trainer_classes(t, &names, &n, f))
         return false;
+    if (again)
+        nn_data_keep(&t->samples.data, t->settings.cache);
     return (names == NULL || nn_samples_rename(t->p, &t->samples, names, n, f)) &&
            nn_ahead_start(&t->ahead, t->p, &t->samples, t->settings.threads, f);
 }
@@ -133,6 +135,14 @@ bool nn_trainer_open_data(Trainer *t, Fault *f)
 /* Mean and sum of squared differences of all numbers with one index along axis 0, merged block by block (Chan,
  * Golub and LeVeque, 1979): stable, and one pass over the data. */
 typedef struct Moments { double n, mean, squares; } Moments;
+
+/* Reading a large folder takes its time. */
+static void show_measuring(Trainer *t, double start, int64_t done, int64_t n)
+{
+    if (done > 0 && nn_display_due(&t->display))
+        nn_display_move(&t->display, "measuring the training data", (double)done, (double)n, "",
+                        (nn_seconds() - start) / (double)done * (double)(n - done));
+}
 
 /* x: `rows` runs of n numbers, each `stride` after the one before. */
 static void moments_add(Moments *m, const float *x, int rows, int64_t stride, int64_t n)
@@ -158,6 +168,7 @@ static bool measure_output(Trainer *t, int output, Moments *moments, float **out
     const nn_output *o = &p->prepared[output];
     int64_t n = t->samples.split.n[SPLIT_TRAIN], groups = o->rank > 0 ? o->shape[0] : 1;
     int64_t size = nn_shape_size(o->rank, o->shape);
+    double start = nn_seconds();
 
     memset(moments, 0, (size_t)groups * sizeof *moments);
     nn_ahead_begin(&t->ahead, t->samples.split.samples[SPLIT_TRAIN], 0, n, NULL);
@@ -167,6 +178,7 @@ static bool measure_output(Trainer *t, int output, Moments *moments, float **out
 
         if (fields == NULL)
             return false;
+        show_measuring(t, start, first, n);
         status = p->prepare(t->ctx, t->scratch, (const void *const *)fields, count, outputs);
         if (status != NN_OK)
             return nn_trainer_fail(t, status, "measuring the training data", f);

@@ -40,8 +40,9 @@ void nn_trainer_end(Trainer *t);
 /* From here on the step and the settings are those of this phase. The first phase needs no call. */
 bool nn_trainer_phase(Trainer *t, int64_t phase, Fault *f);
 
-/* Opens the data, as the options and settings say; its classes are numbered as those of the loaded checkpoint. */
-bool nn_trainer_open_data(Trainer *t, Fault *f);
+/* Opens the data, as the options and settings say; its classes are numbered as those of the loaded checkpoint. again: the
+ * same samples will be asked for again, so that it pays to keep what is read. */
+bool nn_trainer_open_data(Trainer *t, bool again, Fault *f);
 
 /* init, and the measured states from the training split (counted once, then remembered). */
 bool nn_trainer_init(Trainer *t, uint64_t seed, Fault *f);

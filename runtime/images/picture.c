@@ -8,6 +8,7 @@
 
 enum {
     MOST_BYTES = 256 << 20, /* of a file */
+    HEADER = 16 << 10,      /* bytes that nearly all headers fit into */
     MOST_EXPANSION = 1032,  /* deflate cannot do more; a JPEG spends a bit on each 64 pixels at least */
     POINT = 22,             /* bits of a weight after the point */
 };
@@ -38,6 +39,17 @@ static bool begins(const Bytes *file, const char *with, size_t n)
 }
 
 /* cover NULL: only the size. */
+static bool decode(const Bytes *file, const char *path, const PictureSize *cover, Pixels *p, Fault *f)
+{
+    if (file->n == 0)
+        return nn_fail(f, EXIT_FILE, "%s is empty", path);
+    if (begins(file, "\x89PNG\r\n\x1a\n", 8))
+        return nn_png_decode(file, path, cover == NULL, p, f);
+    if (begins(file, "\xff\xd8\xff", 3))
+        return nn_jpeg_decode(file, path, cover == NULL, cover ? 2 * cover->height : 0, cover ? 2 * cover->width : 0, p, f);
+    return nn_fail(f, EXIT_FILE, "%s is neither a PNG nor a JPEG picture%s", path, nn_bytes_guess(file->at, file->n));
+}
+
 static bool read_pixels(const char *path, const PictureSize *cover, Pixels *p, Fault *f)
 {
     Bytes file;
@@ -46,14 +58,7 @@ static bool read_pixels(const char *path, const PictureSize *cover, Pixels *p, F
     *p = (Pixels){0};
     if (!nn_file_read(path, MOST_BYTES, &file, f))
         return false;
-    if (file.n == 0)
-        fine = nn_fail(f, EXIT_FILE, "%s is empty", path);
-    else if (begins(&file, "\x89PNG\r\n\x1a\n", 8))
-        fine = nn_png_decode(&file, path, cover == NULL, p, f);
-    else if (begins(&file, "\xff\xd8\xff", 3))
-        fine = nn_jpeg_decode(&file, path, cover == NULL, cover ? 2 * cover->height : 0, cover ? 2 * cover->width : 0, p, f);
-    else
-        fine = nn_fail(f, EXIT_FILE, "%s is neither a PNG nor a JPEG picture%s", path, nn_bytes_guess(file.at, file.n));
+    fine = decode(&file, path, cover, p, f);
     free(file.at);
     if (!fine) {
         free(p->at);
@@ -62,11 +67,19 @@ static bool read_pixels(const char *path, const PictureSize *cover, Pixels *p, F
     return fine;
 }
 
+/* What is wrong with the beginning of a file may be that it ends too early: then the whole of it is asked. */
 bool nn_picture_size(const char *path, PictureSize *size, Fault *f)
 {
-    Pixels p;
+    Fault cut = {0};
+    Pixels p = {0};
+    Bytes file;
+    bool fine;
 
-    if (!read_pixels(path, NULL, &p, f))
+    if (!nn_file_read_begin(path, HEADER, &file, f))
+        return false;
+    fine = decode(&file, path, NULL, &p, &cut);
+    free(file.at);
+    if (!fine && !read_pixels(path, NULL, &p, f))
         return false;
     *size = (PictureSize){.channels = p.channels, .height = p.height, .width = p.width};
     return true;

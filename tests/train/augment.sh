@@ -1,10 +1,8 @@
 #!/bin/bash
 # augment -- training on augmented pictures gives the same figures for any number of threads, on one processor, and when it is
-# killed and resumed; a folder of pictures trains, and predict reads them.
+# killed and resumed.
 cd "$(dirname "$0")/../.." || exit 2
 nnc=$(realpath "${NNC:-build/nnc}")
-squeezenet=$(realpath examples/imagenet/squeezenet.nn)
-images=$(realpath tests/unit/images.h)
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
@@ -66,43 +64,5 @@ kill -TERM $!
 wait $!
 check "resume" ./net resume killed --threads=1
 check "resumed is not one" same one killed
-
-# A folder of pictures, from the files of the unit test; it is cut smaller, and what is not augmented likewise.
-mkdir -p photos/light photos/dark
-awk '/^static const uint8_t file_/ { n = $4; gsub(/[^0-9]/, "", n); text = ""; next }
-     /^};/ && n != "" { print text > ("file" n); n = "" }
-     n != "" { m = split($0, b, ","); for (i = 1; i < m; i++) text = text sprintf("\\%03o", b[i]) }' "$images"
-for n in 0 1 2 3 4 5 6 7 8 9; do
-    printf "$(cat file$n)" >photos/light/$n.$([ $n -lt 6 ] && echo png || echo jpg)
-done
-cp photos/light/[0-6].* photos/dark
-cat >photos.nn <<'END'
-data photos = folder("photos", size = 24x24) {
-    image = image / 255
-    augment = random_crop(16) -> random_flip -> jitter(0.2)
-}
-model Net of image = image -> conv(4, 3) -> relu -> globalavgpool -> dense(2)
-train Net on photos {
-    loss = cross_entropy
-    optimizer = sgd(0.1)
-    batch = 4
-    epochs = 2
-}
-END
-check "nnc photos" "$nnc" photos.nn -o photos_net
-check "train photos" ./photos_net --run=photos
-./photos_net predict photos/light/3.png photos/light/6.jpg photos/dark --weights=runs/photos/best.safetensors >csv 2>said
-check "predict" [ "$(wc -l <csv)" = 10 ]
-check "each file is named" grep -q '^photos/light/6.jpg,\(dark\|light\),0\.' csv
-check "so are those of a folder" grep -q '^photos/dark/4.png,' csv
-
-# A net of examples/imagenet, as it is but for the size, learns from a folder and names what it sees.
-check "nnc squeezenet" "$nnc" "$squeezenet" -D size=64 -D classes=2 -D batch=16 -o squeezenet
-check "train squeezenet" ./squeezenet --data imagenet=photos --run=squeezenet --epochs=1
-./squeezenet predict --weights=runs/squeezenet/last.safetensors photos/light/6.jpg >csv 2>said
-check "squeezenet says what it sees" grep -qE '^photos/light/6.jpg,(dark|light),0\.' csv
-
-echo broken >photos/dark/3.png
-check "a picture that is broken" grep -q 'photos/dark/3.png is neither' <(./photos_net --run=broken 2>&1)
 echo "augment: $passed passed, $failed failed"
 [ $failed -eq 0 ]
