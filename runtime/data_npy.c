@@ -212,15 +212,16 @@ static bool npy_fill(Npy *x, Column *c, int64_t first, Fault *f)
     return nn_stream_end(&x->s, "its last element", f);
 }
 
-/* Labels of a type for whole numbers, one a sample, from 0: classes. */
+/* Labels of a type for whole numbers from 0, one a sample or one at each place of it: classes. */
 static void npy_classes(Column *c, const Npy *x, int64_t n)
 {
     const float *at = c->data;
     int32_t *to = c->data; /* in place: as large as a float */
     int32_t most = 0;
 
-    if (x->type[0] == 'f' || c->rank != 0)
+    if (x->type[0] == 'f')
         return;
+    n *= c->size;
     for (int64_t i = 0; i < n; i++) {
         if (at[i] < 0 || at[i] >= 1 << 20)
             return;

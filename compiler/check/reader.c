@@ -16,7 +16,7 @@ static const struct {
     {"cifar100", {"folder"}, 1, 1},
     {"folder", {"path", "size", "channels"}, 1, 1},
     {"idx", {"images", "labels", "test_images", "test_labels"}, 4, 2},
-    {"npy", {"x", "y", "test_x", "test_y"}, 4, 2},
+    {"npy", {"x", "y", "test_x", "test_y"}, 4, 1},
     {"csv", {"path", "separator"}, 2, 1},
     {"table", {NULL}, 0, 0},
     {"points.spiral", {"n", "noise", "seed"}, 0, 0},

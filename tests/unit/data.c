@@ -306,6 +306,14 @@ START_TEST(npy_good)
     ck_assert(open_two("npy", "y.npy", "y.npy", &data, &f));
     ck_assert(data.columns[0].type == DATA_U8 && data.columns[1].classes == 4);
     nn_data_free(&data);
+    put("y.npy", bytes, npy(bytes, 1, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 2), }\n", "\0\1\2\3\1\2", 6));
+    ck_assert(open_two("npy", "x.npy", "y.npy", &data, &f)); /* a class at each place */
+    ck_assert(data.columns[1].classes == 4 && data.columns[1].rank == 1);
+    ck_assert(nn_data_floats(&data, 1, 1, sample, &f) && sample[0] == 2 && sample[1] == 3);
+    nn_data_free(&data);
+    ck_assert(open_one("npy", "x.npy", &data, &f)); /* no labels: a picture of itself, say */
+    ck_assert(data.ncolumns == 1 && data.n == 3);
+    nn_data_free(&data);
 }
 END_TEST
 
