@@ -50,6 +50,12 @@ static bool name_dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
     return strcmp(n->text, "random") == 0 || is_sample_count(c, n);
 }
 
+bool is_size(const Node *n)
+{
+    return n->kind == NODE_CALL && n->child[0]->kind == NODE_NAME &&
+           (strcmp(n->child[0]->text, "size") == 0 || strcmp(n->child[0]->text, "rank") == 0);
+}
+
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
 {
     switch (n->kind) {
@@ -67,7 +73,7 @@ bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
     case NODE_CALL: /* sizes are known even where the tensor is not */
         if (is_in_steps(n))
             return true;
-        if (n->child[0]->kind == NODE_NAME && (strcmp(n->child[0]->text, "size") == 0 || strcmp(n->child[0]->text, "rank") == 0))
+        if (is_size(n))
             return false;
         break;
     default: break;

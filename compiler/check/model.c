@@ -97,5 +97,7 @@ Results run_model(Checker *c, Def *model)
     }
     for (int i = 0; v.kind == VAL_LIST && i < v.n; i++)
         add_result(&r, v.items[i], outputs && i < outputs->n ? outputs->child[i]->text : arena_print(c->arena, "output%d", i + 1));
+    if (c->first && r.ok)
+        warn_sums(c, &r);
     return r;
 }

@@ -94,11 +94,11 @@ static const Node *find_data(Checker *c, const Node *train)
 
 /* --- what predict gives --- */
 
-static void predict_output(Checker *c, Frame *f, Tensor *t, const char *name, bool probabilities)
+static void predict_output(Checker *c, Frame *f, Tensor *t, const char *name)
 {
     Elem el = elem_new(c, f);
     Index *out[MAX_BOX];
-    Output o = {.name = name, .probabilities = probabilities, .rank = sample_rank(f, t)};
+    Output o = {.name = name, .rank = sample_rank(f, t)};
     int n = 0;
 
     elem_imply(c, &el, o.rank, sample_size(f, t));
@@ -143,6 +143,33 @@ static void check_predict(Checker *c, const Node *s, const Results *r)
     }
 }
 
+/* A graph of the loss alone: the results of the model are its inputs. */
+static void open_loss(Checker *c, Build *b, const char *name, Results *r)
+{
+    open_graph(c, name, false);
+    for (int i = 0; i < r->n; i++) {
+        const Tensor *t = r->value[i].tensor;
+        Tensor *z = graph_tensor(c->graph, r->name[i], ROLE_INPUT, t->rank, t->size);
+        z->batched = true;
+        r->value[i] = val_tensor(z, NOWHERE);
+    }
+    train_value(c, train_scope(c, r), train_setting(b->train, "loss")->child[0], "losses", "loss.each");
+}
+
+/* Of which outputs predict may name the best class: what the loss shows of them are probabilities. */
+static void find_probabilities(Checker *c, Build *b, Results *r)
+{
+    open_loss(c, b, "shown", r);
+    for (int i = 0; i < c->program->outputs.n; i++) {
+        Output *o = &c->program->outputs.at[i];
+        for (int k = 0; k < r->n; k++) {
+            const Tensor *z = r->value[k].tensor, *shown = predicted_of(c, z);
+            if (strcmp(r->name[k], o->name) == 0 && shown)
+                o->probabilities = gives_probabilities(c, z, shown);
+        }
+    }
+}
+
 static void build_predict(Checker *c, Build *b)
 {
     Frame *f = frame_new(c, NULL, NULL);
@@ -159,25 +186,21 @@ static void build_predict(Checker *c, Build *b)
     for (int i = 0; i < r.n; i++) {
         Tensor *predicted = predicted_of(c, r.value[i].tensor);
         if (is_predicted(b->train, &r, r.name[i]))
-            predict_output(c, f, predicted ? predicted : r.value[i].tensor, r.name[i], predicted && sample_rank(f, predicted) == 1);
+            predict_output(c, f, predicted ? predicted : r.value[i].tensor, r.name[i]);
     }
+    if (b->train)
+        find_probabilities(c, b, &r);
 }
 
 /* The model once more without its last layer's input: does the loss apply that layer anyway? */
 static void find_twice(Checker *c, Build *b)
 {
-    const Node *loss = b->train ? train_setting(b->train, "loss") : NULL;
-
     if (!b->last || body_has_params(def_body(b->last->def)) || tensor_count(b->last->out) > 1 << 20)
         return;
-    open_graph(c, "twice", false);
-    Tensor *z = graph_tensor(c->graph, "z", ROLE_INPUT, b->last->out->rank, b->last->out->size);
-    z->batched = true;
-    Results r = {.ok = true, .n = 1, .value = {val_tensor(z, NOWHERE)}, .name = {b->result}};
-    Frame *scope = train_scope(c, &r);
-    train_value(c, scope, loss->child[0], "losses", "loss.each");
-    if (predicted_of(c, z))
-        warn_twice(c, b->last, loss->child[0], z);
+    Results r = {.ok = true, .n = 1, .value = {val_tensor(b->last->out, NOWHERE)}, .name = {b->result}};
+    open_loss(c, b, "twice", &r);
+    if (predicted_of(c, r.value[0].tensor))
+        warn_twice(c, b->last, train_setting(b->train, "loss")->child[0], r.value[0].tensor);
 }
 
 /* --- the door --- */

@@ -274,6 +274,12 @@ void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z);
 void warn_unused(Checker *c);
 void note_local(Checker *c, const Node *body, const Bind *b); /* a local name at its scope's end, used or not */
 
+/* --- shown.c --- */
+/* a and b are functions of z alone, and give the same numbers for some z: taken to be the same function. */
+bool same_function(Checker *c, const Tensor *z, const Tensor *a, const Tensor *b);
+/* What is shown of z is one number from 0 to 1 for each class, together 1, or one alone: that of yes. */
+bool gives_probabilities(Checker *c, const Tensor *z, const Tensor *shown);
+
 /* --- define.c --- */
 void define_all(Checker *c, const Node *tree);
 /* Definitions named `name` that may be seen here: the user's, else those of `first`, else those of layers,
@@ -295,6 +301,7 @@ const char *word_at(int i); /* a name that is always known; NULL after the last 
 Val eval(Checker *c, Frame *f, const Node *n);
 bool too_deep(Checker *c, Frame *f, const Node *n); /* or too long: told of */
 /* Does its value depend on tensors, indices or the clock of the training? */
+bool is_size(const Node *n); /* size(x), rank(x): known even where x is not */
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n);
 bool eval_condition(Checker *c, Frame *f, const Node *n, bool *yes);
 
@@ -460,6 +467,8 @@ typedef struct Results {
 } Results;
 Graph *open_graph(Checker *c, const char *name, bool training);
 Results run_model(Checker *c, Def *model);
+/* Weighted sums of weighted sums, after the first run of the model. */
+void warn_sums(Checker *c, const Results *r);
 
 /* --- loss.c --- */
 /* The scope of loss and metrics: outputs by their names; fields are found through the data. */

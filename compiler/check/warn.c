@@ -1,7 +1,6 @@
 /* warn.c -- what compiles and is yet wrong: names nobody reads, layers that do nothing more. */
 #include "check/value.h"
-
-#include <math.h>
+#include "graph/rewrite.h"
 
 /* --- names --- */
 
@@ -134,14 +133,45 @@ void warn_applied(Checker *c, const Frame *body, const LayerVal *l, Tensor *in, 
 
     a.weighted_sum = in && !inner && is_weighted_sum(c->graph, body->first_equation, in);
     a.rows = a.weighted_sum && !in_library(l->node->span) && sample_rank(body->caller, in) > 2;
-    for (int i = 0; a.weighted_sum && !in_library(l->node->span) && i < c->made.n; i++) {
-        const Applied *before = &c->made.at[i];
-        if (!before->weighted_sum || before->out != in || is_bottleneck(before->in, in, out))
+    PUSH(c->arena, c->made, a);
+}
+
+typedef struct Readers {
+    const Tensor *of;
+    int n;
+} Readers;
+
+static void count_reader(const Expr *load, void *user)
+{
+    Readers *r = user;
+
+    r->n += load->tensor == r->of;
+}
+
+/* Nothing else comes of t: the one equation that reads it is all its use. */
+static bool is_read_once(const Graph *g, const Results *r, const Tensor *t)
+{
+    Readers readers = {.of = t};
+
+    for (int i = 0; i < r->n; i++)
+        readers.n += r->value[i].kind == VAL_TENSOR && r->value[i].tensor == t;
+    for (int i = 0; i < g->equations.n; i++)
+        expr_loads(g->equations.at[i]->value, count_reader, &readers);
+    return readers.n == 1;
+}
+
+void warn_sums(Checker *c, const Results *r)
+{
+    for (int i = 0; i < c->made.n; i++) {
+        const Applied *a = &c->made.at[i], *before = NULL;
+        for (int k = 0; a->weighted_sum && !in_library(a->value->node->span) && k < i && !before; k++)
+            if (c->made.at[k].weighted_sum && c->made.at[k].out == a->in)
+                before = &c->made.at[k];
+        if (!before || is_bottleneck(before->in, a->in, a->out) || !is_read_once(c->graph, r, a->in))
             continue;
-        warning_at(l->node->span, "two layers '%s' with nothing between them: together they are one", l->name);
+        warning_at(a->value->node->span, "two layers '%s' with nothing between them: together they are one", a->value->name);
         note_at(before->value->node->span, "the one before");
     }
-    PUSH(c->arena, c->made, a);
 }
 
 void shape_checked(Checker *c, const Tensor *t)
@@ -166,32 +196,6 @@ void warn_rows(Checker *c)
 }
 
 /* --- softmax before a loss that applies it --- */
-
-/* Both are functions of z, and give the same numbers for some z: taken to be the same function. */
-static bool same_function(Checker *c, const Tensor *z, const Tensor *a, const Tensor *b)
-{
-    Run *r = run_new(c->arena, c->graph);
-    int64_t n = 1;
-
-    if (a->rank != b->rank)
-        return false;
-    for (int i = 1; i < a->rank; i++) {
-        if (a->size[i] != b->size[i])
-            return false;
-        n *= a->size[i];
-    }
-    for (int i = 0; i < c->graph->tensors.n; i++)
-        if (c->graph->tensors.at[i]->role == ROLE_SCALAR)
-            *r->data[i] = 1;
-    for (int64_t i = 0; i < tensor_count(z); i++)
-        r->data[z->id][i] = 2 * sin(12.9898 * (double)(i + 1));
-    r->samples = 1;
-    run_graph(r);
-    for (int64_t i = 0; i < n; i++)
-        if (!(fabs(r->data[a->id][i] - r->data[b->id][i]) <= 1e-9))
-            return false;
-    return true;
-}
 
 void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z)
 {
