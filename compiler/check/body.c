@@ -195,16 +195,18 @@ static const char *reason(Checker *c, Span at)
     return n ? arena_copy(c->arena, s, n) : NULL;
 }
 
-/* "; H is 4, W is 5": what the names in a condition are. */
+/* "H is 4, size(x) is 5": what the names and sizes in a condition are. */
 static void add_values(Checker *c, Frame *f, const Node *n, Text *t)
 {
-    if (n->kind == NODE_NAME && t->n < 80) {
+    if ((n->kind == NODE_NAME || is_size(n)) && t->n < 80) {
         Val v = eval(c, f, n);
-        const char *is = v.kind == VAL_NUMBER ? arena_print(c->arena, "%s is %s", n->text, number_text(c->arena, v.number)) : NULL;
+        Text name = {.arena = c->arena};
+        tree_source(&name, n);
+        const char *is = v.kind == VAL_NUMBER ? arena_print(c->arena, "%s is %s", name.s, number_text(c->arena, v.number)) : NULL;
         if (is && !(t->s && strstr(t->s, is)))
             text_print(t, "%s%s", t->n ? ", " : "", is);
     }
-    for (int i = 0; i < n->n; i++)
+    for (int i = n->kind == NODE_CALL; i < n->n; i++) /* what is called is no value */
         if (n->child[i])
             add_values(c, f, n->child[i], t);
 }

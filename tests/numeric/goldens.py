@@ -349,6 +349,8 @@ def shapes():
     w.layer("split(2) -> mul", draw(2, 6), lambda x: x[:, :3] * x[:, 3:])
     w.layer("split(3) -> add", draw(2, 6, 2, 2), lambda x: x[:, :2] + x[:, 2:4] + x[:, 4:])
     w.layer("split(2) -> mul", draw(2, 3, 4), lambda x: x[:, :, :2] * x[:, :, 2:])
+    for p in [(0, 1, 2, 3), (1, 0, 2, 3), (3, 1, 0, 2), (2, 3, 1, 0)]:
+        w.layer("permute(%d, %d, %d, %d)" % p, draw(2, 2, 3, 4, 5), lambda x: x.permute(0, *[1 + k for k in p]) * 1)
 
 
 # ---- activations
@@ -437,6 +439,21 @@ def losses():
         z = draw(b, c, scale=[1, 3, 0.1][i % 3])
         w.loss("focal", {"z": z}, focal(2), label, c)
         w.loss("focal(gamma = 3)", {"z": z}, focal(3), label, c)
+    for b, c, h, v in [(1, 2, 1, 1), (2, 3, 2, 3), (3, 4, 5, 1), (1, 3, 4, 17)]:  # pictures of classes
+        z, label = draw(b, c, h, v), torch.randint(c, (b, h, v))
+
+        def focal(z, l):
+            logp = F.log_softmax(z, 1).gather(1, l[:, None])[:, 0]
+            return (-(1 - logp.exp()) ** 2 * logp).mean()
+
+        def dice(smooth):
+            def run(z, l):
+                p, t = F.softmax(z, 1), F.one_hot(l, c).permute(0, 3, 1, 2).double()
+                return (1 - (2 * (p * t).sum((2, 3)) + smooth) / ((p + t).sum((2, 3)) + smooth)).mean()
+            return run
+        w.loss("focal", {"z": z}, focal, label, c)
+        w.loss("dice", {"z": z}, dice(1), label, c)
+        w.loss("dice(smooth = 0.1)", {"z": z}, dice(0.1), label, c)
 
 
 # ---- optimizers, schedules, metrics
@@ -587,6 +604,21 @@ def metrics():
         both = torch.tensor([(g == k).sum() + (l == k).sum() for k in range(c)]).double()
         w.metric("iou", z, l, (tp / (both - tp).clamp(min=1)).mean(), c)
         w.metric("dice", z, l, (2 * tp / both.clamp(min=1)).mean(), c)
+    for b, c, h, v in [(1, 2, 1, 1), (3, 4, 2, 5), (17, 3, 2, 1)]:
+        z, l = draw(b, c, h, v), torch.randint(c, (b, h, v))
+        g = z.argmax(1)
+        w.metric("accuracy", z, l, (g == l).double().mean(), c)
+        w.metric("confusion", z, l, torch.tensor([[((l == i) & (g == j)).sum() for j in range(c)] for i in range(c)]), c)
+    for b, c in [(1, 2), (5, 3), (33, 4)]:  # a question of yes or no for each output
+        z, yes = draw(b, c), torch.randint(2, (b, c)).double()
+        tp, gp, ap = ((z > 0) * yes).sum(0), (z > 0).sum(0), yes.sum(0)
+        p, r, f = tp / gp.clamp(min=1), tp / ap.clamp(min=1), 2 * tp / (gp + ap).clamp(min=1)
+        w.metric("accuracy", z, yes, ((z > 0) == (yes > 0)).double().mean())
+        w.metric("precision", z, yes, p.mean())
+        w.metric("recall", z, yes, r.mean())
+        w.metric("f1", z, yes, f.mean())
+        w.metric("by_class", z, yes, torch.stack((p, r, f), 1))
+        w.metric("accuracy(threshold = 0.5)", z, yes, ((z > 0.5) == (yes > 0.5)).double().mean())
 
 
 if __name__ == "__main__":

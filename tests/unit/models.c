@@ -76,9 +76,9 @@ static const struct {
      "    clip = value(0.5)\nbatch = 40 }\n"},
     {"along a line",
      "data d = npy(\"x\", \"y\")\n"
-     "model M of x: 2x40, label: class(3) {\n"
+     "model M of x: 2x40, label: class(2) {\n"
      "    x -> conv(8, 5, stride = 2, pad = 2) -> batchnorm -> sigmoid -> maxpool(2) -> conv(6, 3, pad = same) -> rmsnorm\n"
-     "      -> softsign -> flatten -> dense(3)\n}\n"
+     "      -> softsign -> flatten -> dense(2)\n}\n"
      "train M on d { loss = cross_entropy\noptimizer = adagrad\nschedule = cosine\nbatch = 16\nmetrics = auc }\n"},
 };
 
