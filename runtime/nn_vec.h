@@ -1,6 +1,6 @@
 /* nn_vec.h -- sixteen floats at a time: the vectors and the elementary functions of generated code.
  *
- * nnc pastes this text into every model.c, so it includes nothing but the compiler's own intrinsics.
+ * nnc pastes what a model needs of this text into its model.c, so it includes nothing but the compiler's own intrinsics.
  *
  * Same bits everywhere: with a fused multiply-add in the processor (AVX-512, AVX2 with FMA, NEON ...) every function
  * gives the same result for gcc and clang, at any -O, on any of them, provided -ffp-contract=off and no -ffast-math.

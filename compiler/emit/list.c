@@ -5,14 +5,39 @@
  * case's function wants; a pointer is a position in a third one, of places. */
 #include "emit/parts.h"
 
-enum { LONG_LIST = 200, LINE = 120 };
+enum { LONG_LIST = 200, LINE = 120, BEFORE_SIZES = 3 /* numbers of a row of kernels */ };
 
 typedef LIST(const Function *) FunctionList;
 
+/* A function with its sizes, and how its work is shared out. */
+typedef struct Row {
+    const Function *function;
+    int64_t tasks;
+    int threads;
+    int at; /* where it begins in the table */
+} Row;
+
+typedef struct Numbers {
+    Text *t;
+    size_t column;
+} Numbers;
+
+enum { BUCKETS = 4096 };
+
+/* Bytes from the start of a part of memory, and from one block of samples to the next. */
+typedef struct Spot {
+    int64_t at, step;
+    int number;
+    struct Spot *next; /* of the same bucket */
+} Spot;
+
 struct Lists {
     FunctionList cases; /* by number of the case */
-    FunctionList rows;  /* kernels with their sizes; where each begins in the table: */
-    LIST(int) at;
+    LIST(Row) rows;
+    Text cases_text, rows_text, places_text;
+    Numbers table, places;
+    int nplaces; /* numbers in the table */
+    Spot *bucket[BUCKETS];
 };
 
 static bool is_listed(const Plan *plan)
@@ -35,11 +60,6 @@ static int position(const FunctionList *list, const Function *f)
 static const Function *called(const Kernel *k) { return k->function->shared ? k->function->shared : k->function; }
 
 /* --- numbers in lines --- */
-
-typedef struct Numbers {
-    Text *t;
-    size_t column;
-} Numbers;
 
 static void end_line(Numbers *n)
 {
@@ -86,71 +106,87 @@ static void print_case(Text *t, const Kernel *k, int number)
     if (k->strip)
         text_print(t, "%sl->strip", comma);
     for (int i = 0; i < f->nsizes; i++)
-        text_print(t, ", k[%d]", i + 1);
+        text_print(t, ", k[%d]", i + BEFORE_SIZES);
     text_print(t, "); return %d;\n", args);
 }
 
-static void add_kernel(Arena *a, Lists *all, const Kernel *k, Text *cases, Numbers *table, int *at)
+static const Row *row_of(const Lists *all, const Kernel *k)
+{
+    for (int i = 0; i < all->rows.n; i++) {
+        const Row *r = &all->rows.at[i];
+        if (r->function == k->function && r->tasks == k->tasks && r->threads == k->threads)
+            return r;
+    }
+    return NULL;
+}
+
+static void add_kernel(Arena *a, Lists *all, const Kernel *k, int *at)
 {
     int number = position(&all->cases, called(k));
 
     if (number == all->cases.n) {
         PUSH(a, all->cases, called(k));
-        print_case(cases, k, number);
+        print_case(&all->cases_text, k, number);
     }
-    if (position(&all->rows, k->function) < all->rows.n)
+    if (row_of(all, k))
         return;
-    PUSH(a, all->rows, k->function);
-    PUSH(a, all->at, *at);
-    put(table, number);
+    PUSH(a, all->rows, ((Row){k->function, k->tasks, k->threads, *at}));
+    put(&all->table, number);
+    put(&all->table, k->tasks);
+    put(&all->table, k->threads);
     for (int i = 0; i < k->function->nsizes; i++)
-        put(table, k->function->size[i]);
-    *at += 1 + k->function->nsizes;
+        put(&all->table, k->function->size[i]);
+    *at += BEFORE_SIZES + k->function->nsizes;
 }
 
 static const char helpers[] =
-    "/* A graph of many kernels is a table of numbers (--emit=loops shows it with names). Of each phase: how it runs, on how\n"
-    " * many threads at most, how many numbers follow, and the place of the room that each thread has in it, counted from 1,\n"
-    " * or 0. Then each call: its kernel (where its case and its sizes stand in @_kernels), unless block by block its tasks,\n"
-    " * where all threads share them how many at most; the places of its pointers, its streams of random numbers. Block by\n"
-    " * block, before some calls that are made again for every strip: how many strips, and how many numbers the calls take. */\n"
+    "/* A graph of many kernels is a table of numbers (--emit=loops shows it with names). Of each phase: how it runs; block by\n"
+    " * block then on how many threads at most, and the place of the room that each thread has, counted from 1, or 0; how many\n"
+    " * numbers follow. Then each call: its kernel (where it stands in @_kernels), the places of its pointers, its streams of\n"
+    " * random numbers. Block by block, before some calls that are made again for every strip: how many strips, and how many\n"
+    " * numbers the calls take. A kernel is its case, its tasks, how many threads share them at most, and its sizes. */\n"
     "enum { @_END, @_BLOCKS, @_TASKS, @_SERIAL, @_FINITE };\n\n"
-    "/* A place is two numbers: bytes from the start of a part of memory, with the part in the last three bits, and bytes from\n"
-    " * one block of samples to the next. */\n"
+    "/* A place is one number or two: lines of 64 bytes from the start of a part of memory, times 16, and the part; if eight is\n"
+    " * added, the bytes from one block of samples to the next follow. Scalars and what is given are counted, not lines. */\n"
     "enum { @_IN_CONTEXT, @_IN_WORK, @_IN_SCALARS, @_IN_ROOM, @_GIVEN, @_PARTS = @_GIVEN };\n\n"
     "typedef struct @_list {\n"
     "    const uint32_t *calls;\n"
-    "    const int64_t *places;\n"
     "    const void *const *given; /* the caller's arrays */\n"
     "    const unsigned char *part[@_PARTS];\n"
     "    long n, blocks, block, strip;\n"
     "    int thread, threads;\n"
     "} @_list;\n\n"
+    "static void @_carry_out(@_list *l);\n\n";
+
+static const char pointers[] =
     "static void *@_at(const @_list *l, uint32_t place)\n"
     "{\n"
-    "    const int64_t *p = &l->places[2 * place], part = p[0] & 7;\n\n"
+    "    const int64_t *p = &@_places[place], part = p[0] & 7, number = p[0] >> 4;\n\n"
     "    if (part == @_GIVEN)\n"
-    "        return (void *)l->given[p[0] / 8];\n"
-    "    return (void *)(l->part[part] + (p[0] - part) + p[1] * l->block);\n"
+    "        return (void *)l->given[number];\n"
+    "    return (void *)(l->part[part] + (part == @_IN_SCALARS ? 8 : 64) * number + (p[0] & 8 ? p[1] * l->block : 0));\n"
     "}\n\n";
 
 static const char carry_out[] =
     "static void @_carry_out(@_list *l)\n"
     "{\n"
-    "    for (const uint32_t *c = l->calls; *c != @_END;) {\n"
-    "        const uint32_t how = c[0], *const calls = c + 4, *const after = calls + c[2];\n"
-    "        const int most = (int)c[1];\n\n"
-    "        if (c != l->calls) {\n"
+    "    for (const uint32_t *c = l->calls, *after; *c != @_END; c = after) {\n"
+    "        const uint32_t how = *c, *k;\n\n"
+    "        if (c++ != l->calls) {\n"
     "            NN_BARRIER;\n"
     "        }\n"
-    "        l->block = l->thread;\n"
-    "        if (c[3])\n"
-    "            l->part[@_IN_ROOM] = @_at(l, c[3] - 1);\n"
-    "        if (how == @_FINITE && !isfinite(*(const double *)l->part[@_IN_ROOM]))\n"
-    "            return; /* a loss that is not finite changes nothing */\n"
-    "        l->block = 0;\n"
-    "        if (how == @_BLOCKS) {\n"
+    "        if (how == @_FINITE) {\n"
+    "            after = c + 1;\n"
+    "            if (!isfinite(*(const double *)@_at(l, c[0])))\n"
+    "                return; /* a loss that is not finite changes nothing */\n"
+    "        } else if (how == @_BLOCKS) {\n"
+    "            const int most = (int)c[0];\n"
     "            const long end = @_share(l->blocks, l->thread + 1, l->threads, most);\n"
+    "            const uint32_t *const calls = c + 3;\n"
+    "            after = calls + c[2];\n"
+    "            l->block = l->thread;\n"
+    "            if (c[1])\n"
+    "                l->part[@_IN_ROOM] = @_at(l, c[1] - 1);\n"
     "            for (l->block = @_share(l->blocks, l->thread, l->threads, most); l->block < end; l->block++)\n"
     "                for (const uint32_t *turn = calls, *next; turn < after; turn = next) {\n"
     "                    next = turn + 2 + turn[1];\n"
@@ -158,15 +194,18 @@ static const char carry_out[] =
     "                        for (c = turn + 2; c < next;)\n"
     "                            c += 1 + @_call(l, @_kernels + c[0], c + 1, 0, 1);\n"
     "                }\n"
-    "        } else if (how == @_TASKS) {\n"
-    "            for (c = calls; c < after;)\n"
-    "                c += 3 + @_call(l, @_kernels + c[0], c + 3, @_share(c[1], l->thread, l->threads, (int)c[2]),\n"
-    "                                @_share(c[1], l->thread + 1, l->threads, (int)c[2]));\n"
-    "        } else if (l->thread == 0) {\n"
-    "            for (c = calls; c < after;)\n"
-    "                c += 2 + @_call(l, @_kernels + c[0], c + 2, 0, c[1]);\n"
+    "            l->block = 0;\n"
+    "        } else {\n"
+    "            after = c + 1 + c[0];\n"
+    "            for (c++; c < after && (how == @_TASKS || l->thread == 0);) {\n"
+    "                k = @_kernels + c[0];\n"
+    "                if (how == @_TASKS)\n"
+    "                    c += 1 + @_call(l, k, c + 1, @_share(k[1], l->thread, l->threads, (int)k[2]),\n"
+    "                                    @_share(k[1], l->thread + 1, l->threads, (int)k[2]));\n"
+    "                else\n"
+    "                    c += 1 + @_call(l, k, c + 1, 0, k[1]);\n"
+    "            }\n"
     "        }\n"
-    "        c = after;\n"
     "    }\n"
     "}\n\n";
 
@@ -180,31 +219,46 @@ static void print_named(Text *t, const char *s, const char *prefix, const char *
             text_add(t, s, 1);
 }
 
-const Lists *print_lists(Text *t, const Program *p, const Plan *plan)
+Lists *lists_make(const Program *p, const Plan *plan)
 {
-    const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
-    Lists *all = NEW(t->arena, Lists);
-    Text cases = {.arena = t->arena};
-    Text rows = {.arena = t->arena};
-    Numbers table = {.t = &rows};
+    Arena *a = p->arena;
+    Lists *all = NEW(a, Lists);
     int at = 0;
 
     if (!is_listed(plan))
         return NULL;
+    all->cases_text.arena = all->rows_text.arena = all->places_text.arena = a;
+    all->table.t = &all->rows_text;
+    all->places.t = &all->places_text;
     for (GraphKind g = 0; g < GRAPHS; g++) {
         const Loops *l = plan->work[g].loops;
         for (int i = 0; l && i < l->kernels.n; i++)
-            add_kernel(t->arena, all, l->kernels.at[i], &cases, &table, &at);
+            add_kernel(a, all, l->kernels.at[i], &at);
     }
-    end_line(&table);
-    print_named(t, helpers, prefix, up);
-    text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, rows.s);
-    text_print(t, "/* Calls the kernel whose case is k[0]; how many numbers of c it took. */\n"
+    end_line(&all->table);
+    return all;
+}
+
+void print_lists_begin(Text *t, const Program *p)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    print_named(t, helpers, prefix, upper(t->arena, prefix));
+}
+
+void print_lists_end(Text *t, const Program *p, Lists *all)
+{
+    const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
+
+    end_line(&all->places);
+    text_print(t, "static const int64_t %s_places[] = {\n%s};\n\n", prefix, all->places_text.s);
+    print_named(t, pointers, prefix, up);
+    text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, all->rows_text.s);
+    text_print(t, "/* Calls the kernel k; how many numbers of c it took. */\n"
                   "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n"
                   "#define AT(i) %s_at(l, c[i])\n    switch (k[0]) {\n%s    default: return 0;\n    }\n#undef AT\n}\n\n",
-               prefix, prefix, prefix, cases.s);
+               prefix, prefix, prefix, all->cases_text.s);
     print_named(t, carry_out, prefix, up);
-    return all;
 }
 
 /* --- one list --- */
@@ -214,66 +268,75 @@ typedef struct Listing {
     const Program *program;
     const Work *work;
     const Plan *plan;
-    LIST(int64_t) at;
-    LIST(int64_t) step;
-    Numbers places, calls;
+    Lists *all;
+    Numbers calls;
 } Listing;
 
 /* As in the text of `helpers`. */
 enum { HOW_END, HOW_BLOCKS, HOW_TASKS, HOW_SERIAL, HOW_FINITE };
-enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_GIVEN };
+enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_GIVEN, PART_STEPS = 8, PART_ALL = 16, LINE_BYTES = 64 };
+
+static int64_t lines_from(int64_t bytes, int part)
+{
+    if (bytes % LINE_BYTES)
+        bug("a place at %lld is not at the beginning of a line", (long long)bytes);
+    return bytes / LINE_BYTES * PART_ALL + part;
+}
 
 static int64_t place_of(const Listing *l, const Storage *s)
 {
     switch (s->kind) {
-    case STORAGE_FIELD: return s->field * 8 + PART_GIVEN;
-    case STORAGE_OUTPUT: return (l->program->fields.n + s->field) * 8 + PART_GIVEN;
-    case STORAGE_KEPT: return kept_offset(l->plan, l->program, s->name) + PART_CONTEXT;
-    case STORAGE_SCALAR: return scalar_position(s->name) * 8 + PART_SCALARS;
+    case STORAGE_FIELD: return s->field * PART_ALL + PART_GIVEN;
+    case STORAGE_OUTPUT: return (l->program->fields.n + s->field) * PART_ALL + PART_GIVEN;
+    case STORAGE_KEPT: return lines_from(kept_offset(l->plan, l->program, s->name), PART_CONTEXT);
+    case STORAGE_SCALAR: return scalar_position(s->name) * PART_ALL + PART_SCALARS;
     case STORAGE_WORK: break;
     }
-    return l->work->buffers[l->work->buffer[s->id]].offset + (s->phase < 0 ? PART_WORK : PART_ROOM);
+    return lines_from(l->work->buffers[l->work->buffer[s->id]].offset, s->phase < 0 ? PART_WORK : PART_ROOM);
 }
 
 /* Its number. Many storages lie at the same place, one after the other. */
 static int place(Listing *l, int64_t at, int64_t step)
 {
-    Arena *a = l->calls.t->arena;
+    Lists *all = l->all;
+    Spot **bucket = &all->bucket[(uint64_t)(at / PART_ALL * 31 + at + step) % BUCKETS], *x = *bucket;
 
-    for (int i = 0; i < l->at.n; i++)
-        if (l->at.at[i] == at && l->step.at[i] == step)
-            return i;
-    PUSH(a, l->at, at);
-    PUSH(a, l->step, step);
-    put_text(&l->places, arena_print(a, "%lld,%lld,", (long long)at, (long long)step));
-    return l->at.n - 1;
+    while (x && (x->at != at || x->step != step))
+        x = x->next;
+    if (x)
+        return x->number;
+    x = NEW(l->program->arena, Spot);
+    *x = (Spot){at, step, all->nplaces, *bucket};
+    *bucket = x;
+    put(&all->places, step ? at + PART_STEPS : at);
+    if (step)
+        put(&all->places, step);
+    all->nplaces += step ? 2 : 1;
+    return x->number;
 }
 
 static void put_place(Listing *l, const Storage *s, bool at_block)
 {
-    put(&l->calls, place(l, place_of(l, s), at_block && s->phase < 0 ? s->layout.stride[0] * 4 : 0));
+    bool given = s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT;
+
+    put(&l->calls, place(l, place_of(l, s), at_block && s->phase < 0 && !given ? s->layout.stride[0] * 4 : 0));
 }
 
-static void put_call(Listing *l, const Lists *all, const Kernel *k, PhaseKind kind)
+static void put_call(Listing *l, const Kernel *k)
 {
-    put(&l->calls, all->at.at[position(&all->rows, k->function)]);
-    if (kind != PHASE_BLOCKS)
-        put(&l->calls, k->tasks);
-    if (kind == PHASE_TASKS)
-        put(&l->calls, k->threads);
+    put(&l->calls, row_of(l->all, k)->at);
     for (int i = 0; i < k->nargs; i++)
         put_place(l, k->arg[i], k->at_block[i]);
     for (int i = 0; i < k->nnumbers; i++)
         put(&l->calls, k->number[i]);
 }
 
-static int count_numbers(const Loops *l, PhaseKind kind, int first, int end)
+static int count_numbers(const Loops *l, int first, int end)
 {
-    static const int before[] = {[PHASE_BLOCKS] = 1, [PHASE_TASKS] = 3, [PHASE_SERIAL] = 2};
     int n = 0;
 
     for (int i = first; i < end; i++)
-        n += before[kind] + l->kernels.at[i]->nargs + l->kernels.at[i]->nnumbers;
+        n += 1 + l->kernels.at[i]->nargs + l->kernels.at[i]->nnumbers;
     return n;
 }
 
@@ -298,48 +361,51 @@ static int count_turns(const Loops *l, const Phase *p)
     return n;
 }
 
-static void put_calls(Listing *l, const Lists *all, const Loops *loops, const Phase *p)
+static void put_calls(Listing *l, const Loops *loops, const Phase *p)
 {
     for (int i = p->first, next = i; i < p->first + p->count; i++) {
         const Kernel *k = loops->kernels.at[i];
         if (p->kind == PHASE_BLOCKS && i == next) {
             next = turn_end(loops, i, p->first + p->count);
             put(&l->calls, k->strips ? k->strips : 1);
-            put(&l->calls, count_numbers(loops, p->kind, i, next));
+            put(&l->calls, count_numbers(loops, i, next));
         }
-        put_call(l, all, k, p->kind);
+        put_call(l, k);
     }
 }
 
-static void put_phase(Listing *l, int how, int most, int numbers, int room)
-{
-    end_line(&l->calls);
-    put_text(&l->calls, arena_print(l->calls.t->arena, "%d,%d,%d,%d, ", how, most, numbers, room));
-}
-
-void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
-                const Storage *loss, int update)
+static void put_phase(Listing *l, const Loops *loops, int number)
 {
     static const int how[] = {[PHASE_BLOCKS] = HOW_BLOCKS, [PHASE_TASKS] = HOW_TASKS, [PHASE_SERIAL] = HOW_SERIAL};
-    const Work *work = &plan->work[kind];
-    const Loops *loops = work->loops;
-    Text places = {.arena = t->arena}, calls = {.arena = t->arena};
-    Listing l = {.program = p, .work = work, .plan = plan, .places = {.t = &places}, .calls = {.t = &calls}};
+    const Phase *phase = &loops->phases.at[number];
+    const Room *room = &l->work->room[number];
+    int numbers = count_numbers(loops, phase->first, phase->first + phase->count);
 
-    for (int i = 0; i < loops->phases.n; i++) {
-        const Phase *phase = &loops->phases.at[i];
-        const Room *room = &work->room[i];
-        if (i == update)
-            put_phase(&l, HOW_FINITE, 0, 0, 1 + place(&l, place_of(&l, loss), 0));
-        int numbers = count_numbers(loops, phase->kind, phase->first, phase->first + phase->count);
-        if (phase->kind == PHASE_BLOCKS)
-            numbers += 2 * count_turns(loops, phase);
-        put_phase(&l, how[phase->kind], phase->threads, numbers,
-                  room->bytes ? 1 + place(&l, work->buffers[room->buffer].offset + PART_WORK, room->bytes) : 0);
-        put_calls(&l, all, loops, phase);
+    put(&l->calls, how[phase->kind]);
+    if (phase->kind == PHASE_BLOCKS) {
+        put(&l->calls, phase->threads);
+        put(&l->calls, room->bytes ? 1 + place(l, lines_from(l->work->buffers[room->buffer].offset, PART_WORK), room->bytes) : 0);
+        numbers += 2 * count_turns(loops, phase);
     }
+    put(&l->calls, numbers);
+    put_calls(l, loops, phase);
+}
+
+void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name, const Storage *loss,
+                int update)
+{
+    const Work *work = &plan->work[kind];
+    Text calls = {.arena = t->arena};
+    Listing l = {.program = p, .work = work, .plan = plan, .all = all, .calls = {.t = &calls}};
+
+    for (int i = 0; i < work->loops->phases.n; i++) {
+        if (i == update) {
+            put(&l.calls, HOW_FINITE);
+            put(&l.calls, place(&l, place_of(&l, loss), 0));
+        }
+        put_phase(&l, work->loops, i);
+    }
+    put(&l.calls, HOW_END);
     end_line(&l.calls);
-    end_line(&l.places);
-    text_print(t, "static const int64_t %s_places[] = {\n%s};\n", name, places.s);
-    text_print(t, "static const uint32_t %s_calls[] = {\n%s    %d};\n\n", name, calls.s, HOW_END);
+    text_print(t, "static const uint32_t %s_calls[] = {\n%s};\n\n", name, calls.s);
 }

@@ -1,7 +1,6 @@
 /* model.c -- the text of model.c, from its banner to its last function.
  *
  * Everything but the entry points is static, so that two models in one program never meet. */
-#include "base/embedded.h"
 #include "emit/parts.h"
 
 static void print_banner(Text *t, const Program *p, const Plan *plan)
@@ -19,22 +18,6 @@ static void print_banner(Text *t, const Program *p, const Plan *plan)
                   " * build with -O2 -ffp-contract=off for the processor at hand, with -fopenmp for more than one thread. The\n"
                   " * results are the same bits for any number of threads. What nnc made belongs to you. */\n",
                (long long)plan->weight_bytes, (long long)plan->bytes, (long long)plan->predict_bytes);
-}
-
-static const char *prelude(const char *path)
-{
-    for (const Embedded *e = prelude_files; e->path; e++)
-        if (strcmp(e->path, path) == 0)
-            return e->text;
-    bug("%s is not embedded", path);
-}
-
-static void paste(Text *t, const char *path)
-{
-    const char *s = prelude(path);
-
-    text_print(t, "\n");
-    text_add(t, s, strlen(s));
 }
 
 static bool draws(const Plan *plan)
@@ -92,29 +75,25 @@ static bool is_small(const Plan *plan)
     return kernels <= FEW_KERNELS;
 }
 
-void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header, bool profile)
+/* What every model carries with it, as far as the rest of this one needs it. */
+static void print_carried(Text *t, const Program *p, const Plan *plan, const char *rest)
 {
-    print_banner(t, p, plan);
-    text_print(t, "#include ");
-    c_string(t, header);
-    text_print(t, "\n\n#include <math.h>\n#include <stdbool.h>\n#include <string.h>\n");
-    if (run_in_parallel(plan))
-        text_print(t, "#ifdef _OPENMP\n#include <omp.h>\n#define NN_BARRIER _Pragma(\"omp barrier\") /* all threads meet */\n"
-                      "#else\n#define NN_BARRIER (void)0\n#endif\n");
-
     print_section(t, "vectors");
-    paste(t, "runtime/nn_vec.h");
+    print_prelude(t, "runtime/nn_vec.h", rest);
     if (draws(plan)) {
         text_print(t, "\n#ifdef __clang__ /* not every model draws single numbers and vectors of them */\n"
                       "#pragma clang diagnostic push\n#pragma clang diagnostic ignored \"-Wunused-function\"\n#endif\n");
-        paste(t, "runtime/nn_random.h");
+        print_prelude(t, "runtime/nn_random.h", rest);
         text_print(t, "\n#ifdef __clang__\n#pragma clang diagnostic pop\n#endif\n");
     }
     if (!file_empty(p)) {
         print_file_prelude(t, p);
-        paste(t, "runtime/nn_image.h");
+        print_prelude(t, "runtime/nn_image.h", rest);
     }
+}
 
+static void print_rest(Text *t, const Program *p, const Plan *plan, bool profile)
+{
     text_print(t, "\n");
     if (is_small(plan))
         text_print(t, "/* So few numbers that one kernel can leave them in registers for the next. */\n#define NN_KERNEL NN_INLINE\n\n");
@@ -131,10 +110,14 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
         print_profile_end(t);
     print_section(t, "graphs");
     print_helpers(t, p, plan);
-    const Lists *lists = print_lists(t, p, plan);
+    Lists *lists = lists_make(p, plan);
+    if (lists)
+        print_lists_begin(t, p);
     for (GraphKind i = 0; i < GRAPHS; i++)
         if (plan->work[i].loops)
             print_run(t, p, plan, i, lists);
+    if (lists)
+        print_lists_end(t, p, lists);
 
     print_section(t, "entry points");
     if (!file_empty(p))
@@ -142,4 +125,20 @@ void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *heade
     print_entries(t, p, plan);
     if (profile)
         print_profile(t, p, plan);
+}
+
+void emit_model_c(Text *t, const Program *p, const Plan *plan, const char *header, bool profile)
+{
+    Text rest = {.arena = t->arena};
+
+    print_banner(t, p, plan);
+    text_print(t, "#include ");
+    c_string(t, header);
+    text_print(t, "\n\n#include <math.h>\n#include <stdbool.h>\n#include <string.h>\n");
+    if (run_in_parallel(plan))
+        text_print(t, "#ifdef _OPENMP\n#include <omp.h>\n#define NN_BARRIER _Pragma(\"omp barrier\") /* all threads meet */\n"
+                      "#else\n#define NN_BARRIER (void)0\n#endif\n");
+    print_rest(&rest, p, plan, profile);
+    print_carried(t, p, plan, rest.s);
+    text_add(t, rest.s, rest.n);
 }

@@ -48,19 +48,26 @@ void print_file_prelude(Text *t, const Program *p);
 void print_file_table(Text *t, const Program *p, const Plan *plan);
 void print_file_functions(Text *t, const Program *p, const Plan *plan);
 
+/* --- prelude.c --- */
+/* Of this text of the runtime what the rest of the model needs. */
+void print_prelude(Text *t, const char *path, const char *model);
+
 /* Kernels are static and need not carry the model's name: what begins with that is the entry points. */
 #define KERNEL_PREFIX "kernel_"
 
 /* --- list.c: graphs as tables, where one of them has many kernels --- */
 typedef struct Lists Lists;
-/* What all lists need, printed before the graphs; NULL where the graphs are lists of calls. */
-const Lists *print_lists(Text *t, const Program *p, const Plan *plan);
-/* NAME_places and NAME_calls. From phase `update` on (-1: never) nothing is done where the loss is not finite. */
-void print_list(Text *t, const Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
+/* NULL where the graphs are functions of calls. */
+Lists *lists_make(const Program *p, const Plan *plan);
+/* What stands before all lists, and what behind them: the kernels and places that they have in common. */
+void print_lists_begin(Text *t, const Program *p);
+void print_lists_end(Text *t, const Program *p, Lists *all);
+/* NAME_calls. From phase `update` on (-1: never) nothing is done where the loss is not finite. */
+void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
                 const Storage *loss, int update);
 
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
-void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, const Lists *lists);
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, Lists *lists);
 /* Where its numbers begin in the context. */
 int64_t kept_offset(const Plan *plan, const Program *p, const char *name);
 bool run_in_parallel(const Plan *plan);

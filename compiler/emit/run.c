@@ -473,7 +473,7 @@ static void print_listed(Text *t, const Runner *r, const char *name)
         text_print(t, samples && p->fields.at[i].label ? "NULL, " : "%s%s, ", batch ? "batch->" : "", field_names(p)[i]);
     for (int i = 0; i < outputs && samples; i++)
         text_print(t, "%s, ", output_names(p, outputs, o)[i]);
-    text_print(t, "NULL};\n    %s_list list = {%s_calls, %s_places, given, {context, ", r->prefix, name, name);
+    text_print(t, "NULL};\n    %s_list list = {%s_calls, given, {context, ", r->prefix, name);
     if (samples)
         text_print(t, "work, (const unsigned char *)scalars, work}, ");
     else
@@ -482,7 +482,7 @@ static void print_listed(Text *t, const Runner *r, const char *name)
                r->parallel ? "thread, threads" : "0, 1", r->prefix);
 }
 
-void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, const Lists *lists)
+void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, Lists *lists)
 {
     Runner r = {.program = p, .plan = plan, .loops = plan->work[kind].loops, .work = &plan->work[kind], .kind = kind};
 

@@ -159,6 +159,8 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, con
 /* An inline function for a kernel of this name, or an old one. `full`: with its parameters. */
 Function *tile_function(Build *b, const char *name, const char *full);
 const char *element_type(const Storage *s);
+/* Of "stage1.basic2.conv1.weight" what is for the eye: "basic2_conv1_weight". Equal layers share the function. */
+const char *kernel_name(Arena *a, const char *tensor);
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
 
 /* phase.c */

@@ -59,12 +59,17 @@ static const char *parameters(Arena *a, const Kernel *k, const char *const *name
     return t.s;
 }
 
-static bool name_used(const Functions *f, const char *name)
+const char *kernel_name(Arena *a, const char *tensor)
 {
-    for (int i = 0; i < f->list.n; i++)
-        if (strcmp(f->list.at[i]->name, name) == 0)
-            return true;
-    return false;
+    enum { PARTS = 3 };
+    const char *from = tensor + strlen(tensor);
+    bool gradient = strncmp(tensor, "d.", 2) == 0;
+
+    tensor += gradient ? 2 : 0;
+    for (int parts = 0; from > tensor; from--)
+        if (from[-1] == '.' && ++parts == PARTS)
+            break;
+    return arena_print(a, gradient ? "d_%s" : "%s", c_name(a, from));
 }
 
 /* Where a name begins, all of it but its last letter, and how many letters to skip: of "stage1.basic2.conv1.weight" only
@@ -90,7 +95,9 @@ static size_t put_name(Text *t, const char *s, char before)
     return n - 1;
 }
 
-/* Equations in comments: what would end the comment is parted. */
+enum { LONG_COMMENT = 240 };
+
+/* Equations in comments: what would end the comment is parted, and a long one is not told to its end. */
 static const char *equation_text(Arena *a, const Equation *q)
 {
     Text t = {.arena = a}, safe = {.arena = a};
@@ -110,6 +117,12 @@ static const char *equation_text(Arena *a, const Equation *q)
     }
     while (safe.n && (safe.s[safe.n - 1] == '\n' || safe.s[safe.n - 1] == ' ' || safe.s[safe.n - 1] == '*'))
         safe.s[--safe.n] = '\0';
+    if (safe.n > LONG_COMMENT) {
+        safe.n = LONG_COMMENT;
+        while (safe.s[safe.n - 1] != ' ')
+            safe.n--;
+        text_print(&safe, "...");
+    }
     const char *where = span_text(a, q->where);
     if (*where)
         text_print(&safe, "    %s", where);
@@ -162,8 +175,9 @@ static Function *function_with(Build *b, const char *name, const char *body)
     Function *f = NEW(all->arena, Function);
     f->hash = hash;
     f->name = name;
-    for (int i = 2; name_used(all, f->name); i++)
+    for (int i = 2; names_find(&all->names, f->name) >= 0; i++)
         f->name = arena_print(all->arena, "%s_%d", name, i);
+    names_add(all->arena, &all->names, f->name, all->list.n);
     f->body = body;
     f->uses = 1;
     PUSH(all->arena, all->list, f);

@@ -1,6 +1,8 @@
 /* loops.c -- the door: a graph in, kernels in phases out; and what --emit=loops shows of them. */
 #include "loops/build.h"
 
+#include <math.h>
+
 static const Machine machines[] = {
     /* name        registers  l1         l2               gflops  gbytes */
     {"x86-64-v4",  30,        32 * 1024, 1024 * 1024,     100,    20},
@@ -80,6 +82,15 @@ static void add_group(Build *b, Choice *leader)
         add_forms(b, c->q->out);
 }
 
+/* What is kept begins as zeros: init clears the context before it runs the graph. */
+static bool is_zero_already(Build *b, const Choice *c)
+{
+    const Equation *q = c->q;
+
+    return strcmp(b->graph->name, "init") == 0 && !c->next && q->how == EQ_MAP && expr_is_number(q->value, 0) &&
+           !signbit(q->value->number) && place_written(b, c)->storage->kind == STORAGE_KEPT;
+}
+
 static void add_kernels(Build *b)
 {
     Graph *g = b->graph;
@@ -95,7 +106,7 @@ static void add_kernels(Build *b)
     }
     for (int i = 0; i < b->choices.n; i++) {
         Choice *c = b->choices.at[i];
-        if (!b->is_view[i] && !c->leader)
+        if (!b->is_view[i] && !c->leader && !is_zero_already(b, c))
             add_group(b, c);
         else if (b->is_view[i])
             add_forms(b, c->q->out);

@@ -187,6 +187,7 @@ typedef struct Loops {
 typedef struct Functions {
     Arena *arena;
     LIST(Function *) list;
+    Names names; /* of all that are or were in the list */
     struct Descriptions *descriptions; /* what they were printed for (same.c) */
 } Functions;
 

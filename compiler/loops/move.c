@@ -131,7 +131,7 @@ static Kernel *move_kernel(Build *b, KernelKind kind, Tensor *t, const Place *fr
     print_run(&m, elements(lanes, run, lanes->rank));
     while (m.depth > 1)
         line(out, --m.depth, "}");
-    kernel_function(b, k, arena_print(b->arena, m.pack ? "pack_%s" : "unpack_%s", c_name(b->arena, t->name)), NULL, names,
+    kernel_function(b, k, arena_print(b->arena, m.pack ? "pack_%s" : "unpack_%s", kernel_name(b->arena, t->name)), NULL, names,
                     out->s, NULL);
     k->bytes = 2 * (double)layout_bytes(lanes);
     return k;
@@ -209,7 +209,7 @@ Kernel *kernel_clear(Build *b, const Place *p, bool blocked)
     } else {
         clear_all(&out, l);
     }
-    kernel_function(b, k, arena_print(b->arena, "clear_%s", c_name(b->arena, p->storage->tensor->name)), NULL, names,
+    kernel_function(b, k, arena_print(b->arena, "clear_%s", kernel_name(b->arena, p->storage->tensor->name)), NULL, names,
                     out.s, NULL);
     return k;
 }
@@ -230,7 +230,7 @@ Kernel *kernel_copy(Build *b, const Place *from, const Place *to)
     line(&out, 1, "for (long task = first; task < end; task++)");
     line(&out, 2, "for (long e = 0; e < %lld; e++)", (long long)to->layout.count);
     line(&out, 3, "to[e] = from[e];");
-    kernel_function(b, k, arena_print(b->arena, "copy_%s", c_name(b->arena, to->storage->tensor->name)), NULL, names,
+    kernel_function(b, k, arena_print(b->arena, "copy_%s", kernel_name(b->arena, to->storage->tensor->name)), NULL, names,
                     out.s, NULL);
     return k;
 }

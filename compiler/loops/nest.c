@@ -371,7 +371,7 @@ Kernel *kernel_print(Build *b, const Choice *c)
         line(&n->head, 1, one ? "const long blocks = 1;" : "const long blocks = (n + 15) / 16;");
     print_tasks(n);
 
-    const char *name = c_name(b->arena, q->out->name);
+    const char *name = kernel_name(b->arena, q->out->name);
     Arena *scratch = arena_new();
     Tiles tiles = {0};
     const char *loops = parts_join(n, scratch, name, &tiles);

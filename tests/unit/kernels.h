@@ -168,7 +168,8 @@ static void fill_element(int64_t place, int64_t number, void *user)
         ((float *)f->to)[place] = (float)f->from[number];
 }
 
-/* Storages filled with what is given, everything else with what must not be relied upon. Inputs hold n samples. */
+/* Storages filled with what is given, everything else with what must not be relied upon; what is kept is zero before init.
+ * Inputs hold n samples. */
 static void **storages_new(Arena *a, const Compiled *c, const Run *r, int64_t n)
 {
     void **s = NEW_ARRAY(a, void *, c->loops->storages.n);
@@ -182,9 +183,8 @@ static void **storages_new(Arena *a, const Compiled *c, const Run *r, int64_t n)
         if (posix_memalign(&s[i], 64, (size_t)bytes) != 0)
             exit(99);
         memset(s[i], 0, (size_t)bytes);
-        bool result = x->kind == STORAGE_KEPT && x->tensor->role == ROLE_TEMP; /* init */
         const Tensor *given = graph_find(c->graph, x->tensor->name);
-        if (x->kind == STORAGE_WORK || x->kind == STORAGE_OUTPUT || result)
+        if (x->kind == STORAGE_WORK || x->kind == STORAGE_OUTPUT)
             memset(s[i], 0x7f, (size_t)bytes); /* large floats; zero times these is no harm, but sums show them */
         else if (given) /* seed and steps are 0 where the graph does not know them */
             for_elements(&x->layout, x->kind == STORAGE_FIELD && !c->graph->single ? n : -1, fill_element,
