@@ -9,6 +9,8 @@
 
 /* Rows of memory that the processor fetches ahead when they are read side by side: measured, of 28 each takes twice as long. */
 enum { ROWS_FORESEEN = 16 };
+/* A vector from the second-level cache takes so many times as long as one from the first. */
+static const double NEXT_CACHE = 2.5;
 enum { THREADS = 2, WORTH_PARTING = 40000 /* cycles */ };
 enum { MAX_STEPS = 28, MOST_CHOICES = 8, FEWEST_TOGETHER = 5, SIDE_BY_SIDE = 32 };
 
@@ -71,7 +73,7 @@ static int sums_beside(const Choice *c)
 }
 
 /* A sum over samples reads nothing but vectors. What comes round again only after more than the first-level cache holds is
- * read from the second, at half the speed: what the index of the inner loop moves along, after all of its steps. */
+ * read from the second, more slowly: what the index of the inner loop moves along, after all of its steps. */
 static double load_cycles(const Tiling *t, const Need *need, const int *k, const int *steps)
 {
     double kept = t->iterations * LANES * 4;
@@ -79,7 +81,7 @@ static double load_cycles(const Tiling *t, const Need *need, const int *k, const
     for (int d = 0; d < MAX_TILES; d++)
         if (k[d] >= 0 && need->index >> k[d] & 1)
             kept *= d == 0 && k[1] >= 0 ? steps[d] : (double)steps_of(t->choice, t->candidate[k[d]]);
-    return need->cycles * (t->choice->lane == LANE_SAMPLES_SUM && kept > (double)loops_machine->l1 ? 2 : 1);
+    return need->cycles * (t->choice->lane == LANE_SAMPLES_SUM && kept > (double)loops_machine->l1 ? NEXT_CACHE : 1);
 }
 
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
