@@ -20,7 +20,7 @@ enum { MOST_WALKED = 5, LINE = 64, MOST_TERMS = 6 }; /* indices whose order is t
 
 /* Bytes a cycle from the second-level cache; from what lies behind it, line by line, or in long rows that the processor
  * foresees; from memory. */
-enum { NEAR = 32, FAR = 8, FAR_ROWS = 24, MEMORY = 5, LAST_CACHE = 16 /* times the second */ };
+enum { NEAR = 32, FAR = 8, FAR_ROWS = 24, MEMORY = 5, LAST_CACHE = 8 /* times the second */ };
 
 /* A subscript as a sum of indices with factors, which is looked at for every order that is tried; other ones keep
  * terms = -1. */
@@ -98,10 +98,10 @@ static double combinations(const Walk *w, const Expr *e)
 
 static double lesser(double a, double b) { return a < b ? a : b; }
 
-/* Different values of a subscript: places with a stride leave out those between. */
-static double values(const Walk *w, const Subscript *s, const Expr *e)
+/* Different values of a subscript: places with a stride leave out those between, of which `pairs` brings one along. */
+static double values(const Walk *w, const Subscript *s, const Expr *e, bool pairs)
 {
-    double spread_of = 1, combined = 1;
+    double spread_of = 1, combined = pairs ? 2 : 1;
 
     if (s->terms < 0)
         return e->kind == EXPR_LOAD ? 1e30 : lesser(1 + spread(w, e), combinations(w, e));
@@ -132,7 +132,7 @@ static void note_subscript(const Equation *q, const Expr *e, Subscript *s)
     s->terms = f.n;
 }
 
-/* Bytes of a load's tensor that the loops so far meet. */
+/* Bytes of a load's tensor that the loops so far meet. In a sum over places lines of the cache come in pairs. */
 static double footprint(const Walk *w, int load)
 {
     const Expr *e = w->choice->value->at[load];
@@ -140,12 +140,12 @@ static double footprint(const Walk *w, int load)
     double bytes = t->batched && over_samples(w->choice) ? LINE : 4;
 
     for (int a = 0; a < e->nargs; a++)
-        bytes *= lesser(values(w, &w->subscript[load][a], e->args[a]), (double)t->size[a]);
+        bytes *= lesser(values(w, &w->subscript[load][a], e->args[a], a == e->nargs - 1 && sums_lanes(w->choice)), (double)t->size[a]);
     return bytes;
 }
 
 /* The loop over index i of the box goes from where it is to `extent` values, in so many steps: bytes that come from behind
- * the cache grow as what is met does, if what was met before fits there, else with the steps. */
+ * the cache grow as what is met does, if what was met before fits there, else with the steps. The last cache loses a part only. */
 static void widen(Walk *w, double *bytes, double cache, int i, int64_t extent, double steps)
 {
     int n = w->choice->value->n;
@@ -153,9 +153,10 @@ static void widen(Walk *w, double *bytes, double cache, int i, int64_t extent, d
 
     for (int k = 0; k < n; k++)
         inside += before[k] = footprint(w, k);
+    double fits = inside <= cache ? 1 : cache > (double)loops_machine->l2 ? cache / inside : 0;
     w->extent[i] = extent;
     for (int k = 0; k < n; k++)
-        bytes[k] *= inside > cache ? steps : footprint(w, k) / before[k];
+        bytes[k] *= fits * footprint(w, k) / before[k] + (1 - fits) * steps;
 }
 
 /* Steps of a reduced index; samples in lanes go by in blocks. */
