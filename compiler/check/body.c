@@ -36,11 +36,13 @@ static void assign_next(Checker *c, Frame *f, const Node *to, const Node *from, 
     Left l = {.name = arena_print(c->arena, "next.%s", state->text), .sized = true, .sized_at = state->span};
     const char *next = arena_print(c->arena, "next %s", state->text);
 
-    if (!b || b->val.kind != VAL_TENSOR || (b->val.tensor->role != ROLE_STATE && b->val.tensor->role != ROLE_PARAM)) {
+    Tensor *s = b && b->val.kind == VAL_TENSOR ? b->val.tensor : NULL;
+    if (s && s->role == ROLE_TEMP) /* as an earlier use in this step left it */
+        s = graph_find(c->graph, path_join(c, f->path, state->text));
+    if (!s || (s->role != ROLE_STATE && s->role != ROLE_PARAM)) {
         error_in(c, f, state->span, "'%s' is no state", state->text);
         return;
     }
-    Tensor *s = b->val.tensor;
     if (to->kind == NODE_SUBSCRIPT) {
         l.subs = (const Node *const *)to->child + 1;
         l.nsubs = to->n - 1;

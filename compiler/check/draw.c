@@ -265,6 +265,20 @@ static bool draw_size(Checker *c, Frame *f, const Node *list, int *rank, int64_t
     return true;
 }
 
+/* A layer that is applied again in the same step goes on from where its state was left; no derivative goes that way. */
+static Tensor *left_at(Checker *c, Frame *f, const Tensor *state, Span at)
+{
+    Expr *subs[MAX_RANK];
+    Index *out[MAX_RANK];
+
+    for (int i = 0; i < state->rank; i++) {
+        out[i] = index_new(c->arena, "i", state->size[i]);
+        subs[i] = expr_index(c->arena, out[i]);
+    }
+    Expr *value = expr_op(c->arena, "detach", expr_load(c->arena, state->next, subs, false), NULL, NULL);
+    return materialise(c, f, "left", EQ_MAP, value, state->rank, out, at);
+}
+
 void run_draw(Checker *c, Frame *f, const Node *n)
 {
     const Node *port = n->child[0];
@@ -291,5 +305,5 @@ void run_draw(Checker *c, Frame *f, const Node *n)
         first_value(c, f, n, k);
     else if (n->flag == 0)
         set_fan(f, rank, size);
-    frame_bind(c, f, port->text, val_tensor(t, port->span), port->span);
+    frame_bind(c, f, port->text, val_tensor(n->flag && t->next ? left_at(c, f, t, port->span) : t, port->span), port->span);
 }

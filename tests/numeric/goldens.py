@@ -78,12 +78,14 @@ class Writer:
     def tensor(self, key, name, t):
         self.line(*[w for w in (key, name, sizes(t), text(t)) if w])
 
-    def layer(self, expr, inputs, call, params=None, states=None, training=False):
-        """call(*inputs, **params) -> output; or (output, dict of states after it)."""
+    def layer(self, expr, inputs, call, params=None, states=None, training=False, define=(), inner=""):
+        """call(*inputs, **params) -> output; or (output, dict of states after it). `inner`: the layer in expr that has them."""
         self.start("layer", expr)
+        for line in define:
+            self.line("define", line)
         if training:
             self.line("training")
-        name = expr.split("(")[0].split(" ")[0] + "1."
+        name = expr.split("(")[0].split(" ")[0] + "1." + inner
         if not isinstance(inputs, dict):
             inputs = {"x": inputs}
         params, states = params or {}, states or {}
@@ -295,6 +297,17 @@ def norms():
         w.layer(expr, draw(b, *shape), run, p, s, training=True)
         w.layer(expr, draw(b, *shape), lambda x, weight, bias: F.batch_norm(
             x, s["running_mean"], s["running_var"], weight, bias, False, 0.1, options.get("eps", 1e-5)), p, s)
+    for b, shape in [(3, (2,)), (2, (3, 2, 2))]:  # one of them, used twice: it sees two batches
+        c = shape[0]
+        p = {"weight": draw(c), "bias": draw(c)}
+        s = {"running_mean": draw(c), "running_var": draw(c).abs() + 0.5, "num_batches_tracked": torch.tensor([4.0])}
+
+        def run(x, weight, bias):
+            m, v = s["running_mean"].clone(), s["running_var"].clone()
+            y = F.batch_norm(torch.tanh(F.batch_norm(x, m, v, weight, bias, True)), m, v, weight, bias, True)
+            return y, {"running_mean": m, "running_var": v, "num_batches_tracked": torch.tensor([6.0])}
+        w.layer("twice", draw(b, *shape), run, p, s, True, ["layer twice of x {", "    same = batchnorm", "    x -> same -> tanh -> same", "}"],
+                "same.")
 
     w = Writer("norms")
     for b, shape, eps in [(1, (2,), None), (2, (5,), None), (3, (7,), None), (2, (3, 4), None), (1, (2, 2, 3), None), (4, (13,), 0.1),
