@@ -48,13 +48,36 @@ void nn_show_start(Trainer *t, const Clock *c, int64_t total_steps)
 
 /* --- metrics --- */
 
-static void print_table(const nn_output *m, const double *values)
+/* The names of the classes, as the weights know them or the data that is trained on, where there are as many as the table
+ * has rows; or NULL. */
+static const char *const *row_names(Trainer *t, const nn_output *m)
 {
-    int64_t n = nn_shape_size(m->rank, m->shape), width = m->shape[m->rank - 1];
+    int field = nn_samples_label(t->p, &t->samples), n;
+    const Column *label = field >= 0 ? &t->samples.data.columns[t->samples.columns[field]] : NULL;
+    const char **names;
+    Fault f = {0};
+
+    if (m->rank > 2)
+        return NULL;
+    if (nn_trainer_classes(t, &names, &n, &f) && names != NULL && n == m->shape[0])
+        return names;
+    return label != NULL && label->classes == m->shape[0] ? (const char *const *)label->class_names : NULL;
+}
+
+/* A row of numbers, or one for each class, with its name behind it. */
+static void print_table(Trainer *t, const nn_output *m, const double *values)
+{
+    const char *const *names = row_names(t, m);
+    int64_t n = nn_shape_size(m->rank, m->shape), width = m->rank == 1 && names != NULL ? 1 : m->shape[m->rank - 1];
 
     printf("%s\n", m->name);
-    for (int64_t i = 0; i < n; i++)
-        printf("%10.6g%s", values[i], (i + 1) % width == 0 ? "\n" : " ");
+    for (int64_t i = 0; i < n; i++) {
+        bool last = (i + 1) % width == 0;
+
+        printf("%10.6g%s", values[i], !last ? " " : names == NULL ? "\n" : "  ");
+        if (last && names != NULL)
+            printf("%s\n", names[i / width]);
+    }
 }
 
 static void put_json(const nn_output *m, const double *values, Text *t)
@@ -90,7 +113,7 @@ static void print_json(const Trainer *t, Split split)
     nn_text_free(&out);
 }
 
-void nn_print_metrics(const Trainer *t, Split split, bool json)
+void nn_print_metrics(Trainer *t, Split split, bool json)
 {
     char count[32];
 
@@ -103,7 +126,7 @@ void nn_print_metrics(const Trainer *t, Split split, bool json)
         const nn_output *m = &t->p->metrics[i];
 
         if (m->rank > 0)
-            print_table(m, nn_trainer_metric(t, i));
+            print_table(t, m, nn_trainer_metric(t, i));
         else
             printf("%s %s: %.6g\n", nn_split_names[split], i == 0 ? "loss" : m->name, *nn_trainer_metric(t, i));
     }
@@ -187,6 +210,17 @@ static bool put_first_sample(const Trainer *t, Text *line)
     return true;
 }
 
+/* A path as the shell takes it for one word. */
+static void put_path(const char *path, Text *line)
+{
+    bool plain = strpbrk(path, " \t\"'`$&|;<>()*?[]#~\\!{}") == NULL;
+
+    nn_text_print(line, plain ? "" : "'");
+    for (const char *s = path; *s != '\0'; s++)
+        nn_text_add(line, *s == '\'' ? "'\\''" : s, *s == '\'' ? 4 : 1);
+    nn_text_print(line, plain ? "" : "'");
+}
+
 static void show_next(const Trainer *t)
 {
     const char *program = t->options.program;
@@ -194,12 +228,14 @@ static void show_next(const Trainer *t)
     Text line = {0};
 
     printf("weights: %s\n\nnext:\n", t->path);
-    if (find_sample_file(t, path))
-        printf("  %s predict %s\n", program, path);
-    else if (put_first_sample(t, &line))
+    if (find_sample_file(t, path)) {
+        put_path(path, &line);
+        printf("  %s predict %s\n", program, nn_text(&line));
+    } else if (put_first_sample(t, &line)) {
         printf("  %s%s predict\n", nn_text(&line), program);
-    else
+    } else {
         printf("  %s predict FILE.npy\n", program);
+    }
     printf("  %s export\n", program);
     nn_text_free(&line);
 }

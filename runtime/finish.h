@@ -12,6 +12,6 @@ void nn_show_start(Trainer *t, const Clock *c, int64_t total_steps);
 bool nn_show_result(Trainer *t, const Clock *c, Fault *f);
 
 /* The metrics that the context holds, one a line or as JSON; tables as tables. */
-void nn_print_metrics(const Trainer *t, Split split, bool json);
+void nn_print_metrics(Trainer *t, Split split, bool json);
 
 #endif

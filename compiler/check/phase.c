@@ -56,7 +56,7 @@ static void check_group(Checker *c, const Node *group)
 
     for (int i = 0; i < settings->n; i++) {
         const Node *s = settings->child[i];
-        if (s->kind == NODE_SETTING && is_own(s->text))
+        if (s->kind == NODE_SETTING && (is_own(s->text) || !is_train_key(s->text))) /* no key at all: told of already */
             continue;
         error_at(s->name, "'%s' holds for the whole training, not for one phase of it", s->text);
         help("a phase has %s", names_text(c->arena, sizeof own_keys / sizeof *own_keys, own_keys));

@@ -37,6 +37,8 @@ static int key_find(const char *name)
     return k;
 }
 
+bool is_train_key(const char *name) { return key_find(name) < KEYS; }
+
 /* --- the names --- */
 
 static void unknown_key(Checker *c, const Node *n)

@@ -453,6 +453,7 @@ const Node *train_setting(const Node *train, const char *key);
 
 /* --- train.c --- */
 void check_train(Checker *c, const Node *settings); /* are its keys known? */
+bool is_train_key(const char *name);
 void train_needs(const Node *train, const char *key, const char *example); /* the error that it is missing */
 void export_train(Checker *c, Frame *f, const Node *train, SettingList *out);
 void check_monitors(Checker *c, const SettingList *train); /* once the metrics are known */

@@ -57,6 +57,13 @@ check "train squeezenet" ./squeezenet --data imagenet=photos --run=squeezenet --
 ./squeezenet predict --weights=runs/squeezenet/last.safetensors photos/light/6.jpg >csv 2>said
 check "squeezenet says what it sees" grep -qE '^photos/light/6.jpg,(dark|light),0\.' csv
 
+# What it says comes next can be typed as it stands.
+mkdir "it's them"
+cp -r photos/light photos/dark "it's them"
+./photos_net --data="it's them" --run=named 2>said | sed -n 's/^  \(.* predict .*\)/\1/p' >next
+check "names with blanks in what comes next" bash -c '[ -s next ] && . ./next'
+rm -rf "it's them"
+
 echo broken >photos/dark/3.png
 check "a picture that is broken" grep -q 'photos/dark/3.png is neither' <(./photos_net --run=broken 2>&1)
 cp photos/light/3.png photos/dark/3.png

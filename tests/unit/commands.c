@@ -27,6 +27,8 @@ START_TEST(eval_knows_classes_by_name)
     RUN(0, "eval --split=train --data few.csv --json");
     snprintf(whole, sizeof whole, "%.299s", out);
     SAYS(whole, "\"confusion\":[2,0,0,0,0,0,0,0,2]}");
+    RUN(0, "eval --split=train --data few.csv");
+    SAYS(out, "confusion\n         2          0          0  blue\n         0          0          0  green, dark\n");
     write_file("new.csv", "a,b,label\n-1,0,red\n0.1,2,pink\n");
     RUN(4, "eval --split=train --data new.csv");
     SAYS(err, "the class 'pink', which the model was not trained on");
