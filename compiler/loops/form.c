@@ -13,14 +13,14 @@ typedef LIST(Token) Tokens;
 
 static bool is_name(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
-bool token_is(const Token *t, const char *s) { return strlen(s) == (size_t)t->n && strncmp(t->s, s, (size_t)t->n) == 0; }
+bool token_is(const Token *t, const char *s) { return t->n > 0 && *t->s == *s && strncmp(t->s, s, (size_t)t->n) == 0 && s[t->n] == '\0'; }
 
 bool token_is_type(const Token *t)
 {
     static const char *const types[] = {"long", "int", "float", "double", "nn_v", "nn_m", "nn_i", "int32_t", "uint32_t", "restrict"};
 
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (t->kind != TOKEN_NUMBER && token_is(t, types[i]))
+    for (size_t i = 0; i < sizeof types / sizeof *types && t->kind != TOKEN_NUMBER; i++)
+        if (token_is(t, types[i]))
             return true;
     return false;
 }
@@ -62,12 +62,14 @@ static Token next_token(const char *s)
     return t;
 }
 
+static bool same_name(const Token *x, const Token *y) { return x->n == y->n && x->s[x->n - 1] == y->s[x->n - 1] && memcmp(x->s, y->s, (size_t)x->n) == 0; }
+
 /* The names that the text declares: they follow a type. Other names are those of functions and types, and of what was
  * declared before. */
 static bool is_declared(const Tokens *names, const Token *t)
 {
     for (int i = 0; i < names->n; i++)
-        if (names->at[i].n == t->n && strncmp(names->at[i].s, t->s, (size_t)t->n) == 0)
+        if (same_name(&names->at[i], t))
             return true;
     return false;
 }
@@ -76,7 +78,7 @@ static int name_number(Arena *a, Tokens *met, const Token *t)
 {
     int i = 0;
 
-    while (i < met->n && (met->at[i].n != t->n || strncmp(met->at[i].s, t->s, (size_t)t->n) != 0))
+    while (i < met->n && !same_name(&met->at[i], t))
         i++;
     if (i == met->n)
         PUSH(a, *met, *t);
