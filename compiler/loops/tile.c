@@ -9,8 +9,9 @@
 
 /* Rows of memory that the processor fetches ahead when they are read side by side: measured, of 28 each takes twice as long. */
 enum { ROWS_FORESEEN = 16 };
-/* A vector from the second-level cache takes so many times as long as one from the first. */
-static const double NEXT_CACHE = 2.5;
+/* A vector from the second-level cache takes so many times as long as one from the first; one that is not foreseen costs so
+ * many cycles more. */
+static const double NEXT_CACHE = 2.5, WAIT = 0.5;
 enum { THREADS = 2, WORTH_PARTING = 40000 /* cycles */ };
 enum { MAX_STEPS = 28, MOST_CHOICES = 8, FEWEST_TOGETHER = 5, SIDE_BY_SIDE = 32 };
 
@@ -19,6 +20,7 @@ typedef struct Need {
     bool vector;    /* sixteen floats; else one, broadcast */
     unsigned index; /* bit i: depends on candidate i */
     double cycles;
+    double apart;   /* vectors met by the reduction far from each other, for each of the tile */
 } Need;
 
 typedef struct Tiling {
@@ -84,11 +86,18 @@ static double load_cycles(const Tiling *t, const Need *need, const int *k, const
     return need->cycles * (t->choice->lane == LANE_SAMPLES_SUM && kept > (double)loops_machine->l1 ? NEXT_CACHE : 1);
 }
 
+/* More vectors than one that lie far from those before are waited for, unless the first-level cache holds them beside other
+ * things. */
+static double wait_cycles(const Need *need, double n)
+{
+    return n * need->apart * LANES * 4 >= (double)loops_machine->l1 / 4 ? (n - 1) * WAIT : 0;
+}
+
 /* Cycles of one tile of t[0] by t[1] steps of the candidates k[0], k[1]. Registers: sums, and the vectors that
  * depend on the inner index stay through one iteration. */
 static double tile_cycles(const Tiling *t, const int *k, const int *steps)
 {
-    double loads = 0, sums = (double)steps[0] * steps[1], held = 0, rows = 0;
+    double loads = 0, sums = (double)steps[0] * steps[1], held = 0, rows = 0, wait = 1;
 
     for (int i = 0; i < t->nneeds; i++) {
         double n = 1, inner = 1;
@@ -98,6 +107,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
                 inner = d == 1 ? steps[d] : inner;
             }
         loads += n * load_cycles(t, &t->need[i], k, steps);
+        wait += wait_cycles(&t->need[i], n);
         if (t->need[i].vector)
             held += n == inner ? inner : 1;
         rows += t->need[i].vector ? n : 0;
@@ -109,7 +119,7 @@ static double tile_cycles(const Tiling *t, const int *k, const int *steps)
     double work = sums * 0.8 > loads ? sums * 0.8 : loads;
     if (work < 4)
         work = 4; /* an addition must finish before the next into the same sum */
-    return (work + 1) * t->iterations * t->share + ending_cycles(t, k, steps);
+    return (work + wait) * t->iterations * t->share + ending_cycles(t, k, steps);
 }
 
 /* Of what the reduction runs through, if the tile is this. */
@@ -184,6 +194,20 @@ static bool is_plain(const Expr *load, const Index *x)
     return true;
 }
 
+/* Samples in lanes: channels that are summed lie far apart, unless they are the last axis. */
+static double vectors_apart(const Choice *c, const Expr *load)
+{
+    double n = 1;
+
+    if (c->lane != LANE_SAMPLES || !load->tensor->batched)
+        return 0;
+    for (int a = 1; a < load->nargs; a++)
+        for (int k = c->outer; k < c->q->nbox && load->args[a]->kind == EXPR_INDEX; k++)
+            if (load->args[a]->index == c->q->box[k])
+                n *= a + 1 < load->nargs ? (double)c->q->box[k]->size : 0;
+    return n;
+}
+
 /* Whether a factor vanishes depends on x; where it does, the whole tile is skipped (see nest_conditions). */
 static bool guards(const Choice *c, const Index *x)
 {
@@ -209,6 +233,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     t->nneeds = l->n;
     for (int i = 0; i < l->n; i++) {
         t->need[i].vector = c->lane_index && (expr_has_index(l->at[i], c->lane_index) || (c->fold && expr_has_index(l->at[i], c->fold)));
+        t->need[i].apart = vectors_apart(c, l->at[i]);
         t->need[i].cycles = !t->need[i].vector ? 0.45 : slides(c, l->at[i]) ? 1.6 : 0.8;
         for (int k = 0; k < t->ncandidates; k++)
             if (expr_has_index(l->at[i], t->candidate[k]))
