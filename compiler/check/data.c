@@ -131,6 +131,8 @@ static void check_settings_of(const Node *data)
         const Node *s = settings->child[i];
         if (s->kind == NODE_GROUP)
             error_at(s->name, "a data section has settings, not groups of them");
+        else if (s->n > 1 && strcmp(s->text, "augment") == 0)
+            error_at(s->child[1]->span, "what is done one after the other is joined by ->: augment = random_flip -> rotate(10)");
         else if (s->n > 1)
             error_at(s->child[1]->span, "'%s' has one value; several numbers make a list: %s = [a, b]", s->text, s->text);
         for (int k = 0; k < i; k++)

@@ -622,6 +622,10 @@ def metrics():
         g = z.argmax(1)
         w.metric("accuracy", z, l, (g == l).double().mean(), c)
         w.metric("confusion", z, l, torch.tensor([[((l == i) & (g == j)).sum() for j in range(c)] for i in range(c)]), c)
+        s, yes = draw(b, 1), torch.randint(2, (b,)).double()
+        for t in 0, 0.5:
+            table = [[((yes == i) & ((s[:, 0] > t) == bool(j))).sum() for j in (0, 1)] for i in (0, 1)]
+            w.metric(f"confusion(threshold = {t})", s, yes, torch.tensor(table))
     for b, c in [(1, 2), (5, 3), (33, 4)]:  # a question of yes or no for each output
         z, yes = draw(b, c), torch.randint(2, (b, c)).double()
         tp, gp, ap = ((z > 0) * yes).sum(0), (z > 0).sum(0), yes.sum(0)

@@ -455,7 +455,8 @@ START_TEST(foreign_names_lead_somewhere)
         bool scoped = dot && dot < colon;
         const char *scope = scoped ? arena_copy(a, text, (size_t)(dot - text)) : NULL;
         const char *target = scoped ? arena_copy(a, dot + 1, (size_t)(colon - dot - 1)) : arena_copy(a, text, (size_t)(colon - text));
-        bool section = scope && (!strcmp(scope, "train") || !strcmp(scope, "data") || !strcmp(scope, "reader") || !strcmp(scope, "shapes"));
+        bool section = scope && (!strcmp(scope, "train") || !strcmp(scope, "data") || !strcmp(scope, "reader") ||
+                                 !strcmp(scope, "augment") || !strcmp(scope, "shapes"));
         lines++;
         if (section || !strcmp(target, "-") || !strcmp(target, "init"))
             continue;
