@@ -221,6 +221,20 @@ static void put_path(const char *path, Text *line)
     nn_text_print(line, plain ? "" : "'");
 }
 
+/* " image=FILE image2=FILE" where there are several inputs, each in a file. */
+static void put_inputs(const nn_program *p, Text *line)
+{
+    int inputs = 0;
+
+    for (int i = 0; i < p->nfields; i++)
+        inputs += !p->fields[i].label;
+    for (int i = 0; i < p->nfields && inputs > 1; i++)
+        if (!p->fields[i].label)
+            nn_text_print(line, " %s=FILE", p->fields[i].name);
+    if (inputs == 1)
+        nn_text_print(line, " FILE.npy");
+}
+
 static void show_next(const Trainer *t)
 {
     const char *program = t->options.program;
@@ -234,7 +248,9 @@ static void show_next(const Trainer *t)
     } else if (put_first_sample(t, &line)) {
         printf("  %s%s predict\n", nn_text(&line), program);
     } else {
-        printf("  %s predict FILE.npy\n", program);
+        line.n = 0;
+        put_inputs(t->p, &line);
+        printf("  %s predict%s\n", program, nn_text(&line));
     }
     printf("  %s export\n", program);
     nn_text_free(&line);

@@ -58,7 +58,7 @@ static const struct { const char *name, *files, *help; } commands[NN_COMMANDS] =
     [COMMAND_TRAIN]     = {"train", "", "train from the start (what happens if no command is given)"},
     [COMMAND_RESUME]    = {"resume", " [RUN]", "go on with a training that was stopped, exactly where it was"},
     [COMMAND_EVAL]      = {"eval", " [RUN]", "loss and metrics of trained weights"},
-    [COMMAND_PREDICT]   = {"predict", " [FILE...]", "what the trained model says to new data: CSV, NPY, IDX, PNG, JPEG or a folder of pictures; CSV from standard input"},
+    [COMMAND_PREDICT]   = {"predict", " [FILE... | INPUT=FILE...]", "what the trained model says to new data: CSV, NPY, IDX, PNG, JPEG or a folder of pictures; CSV from standard input"},
     [COMMAND_EXPORT]    = {"export", " [FILE]", "write the weights alone, as safetensors with PyTorch's names"},
     [COMMAND_INFO]      = {"info", "", "layers, weights, operations, memory"},
     [COMMAND_GRADIENTS] = {"check-gradients", "", "compare the gradients with differences of the loss"},

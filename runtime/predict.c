@@ -1,4 +1,5 @@
 /* predict.c -- the command predict: what a trained model says to new data, as CSV or as JSON lines. */
+#include "inputs.h"
 #include "trainer.h"
 
 #include <errno.h>
@@ -74,39 +75,67 @@ static FILE *copy_standard_input(char path[64], Fault *f)
     return copy;
 }
 
-/* Pictures are brought to the size that they had in training, or that the model's input has. */
-typedef struct PictureCall {
-    nn_value size[3], parts[3];
+/* A file as a data section would name it. Pictures are brought to the size that they had in training, or that the model's
+ * input has. */
+typedef struct Source {
+    nn_value call, size[3], parts[3];
     const char *names[3];
-} PictureCall;
+} Source;
 
-static bool call_for_pictures(const nn_program *p, const char *path, PictureCall *c, nn_value *source, Fault *f)
+static bool call_for_pictures(const nn_program *p, const nn_field *field, const char *path, Source *c, Fault *f)
 {
     const nn_setting *s = nn_setting_find(p->data, p->ndata, "source");
-    const nn_field *field = &p->fields[0];
     char shape[NN_SHAPE_TEXT];
 
-    *c = (PictureCall){.names = {"path", "size", "channels"}, .parts = {{.kind = NN_TEXT, .text = path}}};
-    *source = (nn_value){.kind = NN_CALL, .text = "folder", .n = 2, .parts = c->parts, .names = c->names};
     for (int i = 0; s != NULL && strcmp(s->value.text, "folder") == 0 && i < s->value.n; i++)
         for (int k = 1; k < 3; k++)
             if (s->value.names != NULL && s->value.names[i] != NULL ? strcmp(s->value.names[i], c->names[k]) == 0 : i == k)
                 c->parts[k] = s->value.parts[i];
     if (c->parts[2].kind == NN_NUMBER && c->parts[2].number > 0)
-        source->n = 3;
+        c->call.n = 3;
     if (c->parts[1].n > 0 || c->parts[1].number > 0)
         return true;
-    for (int i = 0; i < p->nfields && field->rank != 3; i++)
-        if (!p->fields[i].label)
-            field = &p->fields[i];
     if (field->rank != 3 || (field->shape[0] != 1 && field->shape[0] != 3))
         return nn_fail(f, EXIT_USAGE, "%s is a picture or a folder, but the model takes no pictures: %s is %s", path, field->name,
                        nn_shape_text(shape, field->rank, field->shape));
     for (int i = 0; i < 3; i++)
         c->size[i] = (nn_value){.kind = NN_NUMBER, .number = (double)field->shape[i]};
     c->parts[1] = (nn_value){.kind = NN_LIST, .n = 3, .parts = c->size};
-    source->n = 2;
+    c->call.n = 2;
     return true;
+}
+
+/* Where the samples in a file come from, which are for this input. */
+static bool describe(const nn_program *p, const nn_field *field, const char *reader, const char *path, Source *c, Fault *f)
+{
+    *c = (Source){.names = {"path", "size", "channels"}, .parts = {{.kind = NN_TEXT, .text = path}}};
+    c->call = (nn_value){.kind = NN_CALL, .text = reader, .n = 1, .parts = c->parts};
+    if (strcmp(reader, "folder") != 0)
+        return true;
+    c->call.n = 2;
+    c->call.names = c->names;
+    return call_for_pictures(p, field, path, c, f);
+}
+
+/* The input that takes a file, if nothing says which: the first of pictures, else the last. */
+static const nn_field *any_input(const nn_program *p)
+{
+    const nn_field *field = &p->fields[0];
+
+    for (int i = 0; i < p->nfields && field->rank != 3; i++)
+        if (!p->fields[i].label)
+            field = &p->fields[i];
+    return field;
+}
+
+/* The samples are there: from now on they are read ahead. */
+static bool start_samples(Prediction *q, const Data *data, Fault *f)
+{
+    Trainer *t = q->t;
+
+    nn_ahead_end(&t->ahead);
+    nn_samples_close(&t->samples);
+    return nn_samples_new(t->p, data, &t->samples, f) && nn_ahead_start(&t->ahead, t->p, &t->samples, t->settings.threads, f);
 }
 
 static bool open_samples(Prediction *q, const char *path, Fault *f)
@@ -114,15 +143,13 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     bool standard = strcmp(path, "-") == 0;
     char own[64];
     FILE *copy = standard ? copy_standard_input(own, f) : NULL;
-    nn_value part = {.kind = NN_TEXT, .text = standard ? own : path};
-    nn_value source = {.kind = NN_CALL, .text = standard ? "csv" : reader_of(path), .n = 1, .parts = &part};
-    PictureCall pictures;
-    bool fine = f->status == 0 && (strcmp(source.text, "folder") != 0 || call_for_pictures(q->t->p, path, &pictures, &source, f));
+    const char *file = standard ? own : path;
+    Source source;
+    Data data;
+    bool fine = f->status == 0 && describe(q->t->p, any_input(q->t->p), standard ? "csv" : reader_of(path), file, &source, f);
     Fault why = {0};
 
-    nn_ahead_end(&q->t->ahead);
-    nn_samples_close(&q->t->samples);
-    if (fine && !nn_samples_open_new(q->t->p, &source, &q->t->samples, &why)) {
+    if (fine && !(nn_data_open(&source.call, ".", &data, &why) && start_samples(q, &data, &why))) {
         const char *at = standard ? strstr(why.text, own) : NULL;
         int before = at != NULL ? (int)(at - why.text) : 0;
 
@@ -131,7 +158,55 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     }
     if (copy != NULL)
         fclose(copy);
-    return fine && nn_ahead_start(&q->t->ahead, q->t->p, &q->t->samples, q->t->settings.threads, f);
+    return fine;
+}
+
+/* image=left.png: which input that is for, or -1. */
+static int named_input(const nn_program *p, const char *file)
+{
+    for (int i = 0; i < p->nfields; i++) {
+        size_t n = strlen(p->fields[i].name);
+
+        if (!p->fields[i].label && strncmp(p->fields[i].name, file, n) == 0 && file[n] == '=')
+            return i;
+    }
+    return -1;
+}
+
+static bool describe_inputs(const nn_program *p, const Options *o, Source *sources, Fault *f)
+{
+    for (int i = 0; i < o->nfiles; i++) {
+        int k = named_input(p, o->files[i]);
+        const char *path = k >= 0 ? o->files[i] + strlen(p->fields[k].name) + 1 : NULL;
+
+        if (k < 0)
+            return nn_fail(f, EXIT_USAGE, "predict is given a file for each input, and one of none: %s", o->files[i]);
+        if (sources[k].call.text != NULL)
+            return nn_fail(f, EXIT_USAGE, "predict is given two files for %s", p->fields[k].name);
+        if (!describe(p, &p->fields[k], reader_of(path), path, &sources[k], f))
+            return false;
+    }
+    for (int k = 0; k < p->nfields; k++)
+        if (!p->fields[k].label && sources[k].call.text == NULL)
+            return nn_fail(f, EXIT_USAGE, "predict is given a file for each input, but none for %s: %s=FILE", p->fields[k].name,
+                           p->fields[k].name);
+    return true;
+}
+
+static bool open_inputs(Prediction *q, Fault *f)
+{
+    const nn_program *p = q->t->p;
+    Source *sources = nn_new(f, "the inputs", (size_t)p->nfields, sizeof *sources);
+    nn_value *calls = nn_new(f, "the inputs", (size_t)p->nfields, sizeof *calls);
+    bool fine = sources != NULL && calls != NULL && describe_inputs(p, &q->t->options, sources, f);
+    Data data;
+
+    for (int k = 0; fine && k < p->nfields; k++)
+        calls[k] = sources[k].call;
+    fine = fine && nn_inputs_open(p, calls, &data, f) && start_samples(q, &data, f);
+    free(sources);
+    free(calls);
+    return fine;
 }
 
 /* --- what is said --- */
@@ -345,21 +420,32 @@ static bool make_outputs(Prediction *q, Fault *f)
     return q->outputs != NULL;
 }
 
+static void begin(Prediction *q)
+{
+    q->files = q->t->samples.data.files != NULL;
+    if (q->json)
+        return;
+    put_header(q, &q->line);
+    fputs(nn_text(&q->line), stdout);
+}
+
 static bool predict_all(Prediction *q, Fault *f)
 {
     static const char *const standard[] = {"-"};
     const Options *o = &q->t->options;
     const char *const *files = o->nfiles > 0 ? o->files : standard;
 
+    if (o->nfiles > 0 && named_input(q->t->p, files[0]) >= 0) {
+        if (!open_inputs(q, f))
+            return false;
+        begin(q);
+        return predict_samples(q, "", f);
+    }
     for (int i = 0; i < (o->nfiles > 0 ? o->nfiles : 1); i++) {
         if (!open_samples(q, files[i], f))
             return false;
         if (i == 0)
-            q->files = q->t->samples.data.files != NULL;
-        if (i == 0 && !q->json) {
-            put_header(q, &q->line);
-            fputs(nn_text(&q->line), stdout);
-        }
+            begin(q);
         if (!predict_samples(q, files[i], f))
             return false;
     }

@@ -230,6 +230,12 @@ static int find_fitting(const nn_program *p, const nn_field *field, Samples *s)
     return found == 1 ? fitting : s->nrow == size ? -2 : -1;
 }
 
+static bool fail_inputs(const nn_program *p, const nn_field *field, const Data *data, Fault *f)
+{
+    return nn_fail(f, EXIT_FILE, "%s:%d: the model has several inputs, and %s is not in the data (%s): name a file for each, "
+                   "%s=FILE", p->source, field->line, field->name, data->origin, field->name);
+}
+
 static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
 {
     int inputs = 0;
@@ -251,7 +257,7 @@ static bool bind_new_fields(const nn_program *p, Samples *s, Fault *f)
         if (s->columns[i] < 0 && inputs == 1)
             s->columns[i] = find_fitting(p, field, s);
         if (s->columns[i] == -1)
-            return fail_missing(p, field, &s->data, f);
+            return inputs > 1 && field->rank > 0 ? fail_inputs(p, field, &s->data, f) : fail_missing(p, field, &s->data, f);
         if (!bind_field(p, s, i, f))
             return false;
     }
@@ -311,11 +317,9 @@ bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, S
     return true;
 }
 
-bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *samples, Fault *f)
+bool nn_samples_new(const nn_program *p, const Data *data, Samples *samples, Fault *f)
 {
-    *samples = (Samples){0};
-    if (!nn_data_open(source, ".", &samples->data, f))
-        return false;
+    *samples = (Samples){.data = *data};
     if (bind_new_fields(p, samples, f))
         return true;
     nn_samples_close(samples);

@@ -26,9 +26,10 @@ typedef struct Seen { uint64_t seed; int64_t epoch; } Seen;
  * and cuts the splits. */
 bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, Samples *samples, Fault *f);
 
-/* The same for a source of new samples, which need not have labels; there are no splits. The only input of a model
- * need not have its name: the only column of its size serves, or as many columns of numbers as it has elements. */
-bool nn_samples_open_new(const nn_program *p, const nn_value *source, Samples *samples, Fault *f);
+/* The same for data that is there and is taken over: new samples, which need not have labels; there are no splits. The only
+ * input of a model need not have its name: the only column of its size serves, or as many columns of numbers as it has
+ * elements. */
+bool nn_samples_new(const nn_program *p, const Data *data, Samples *samples, Fault *f);
 
 void nn_samples_close(Samples *samples);
 

@@ -226,5 +226,20 @@ for m in shapes pairs triplets; do
     triplets) check "triplets part" awk '$1 " " $2 == "test loss:" { exit !($3 < 0.3) }' result ;;
     esac
 done
+
+# A file for each input.
+one=digits-images.idx.gz
+gunzip -c $one >all
+{ printf '\0\0\10\3\0\0\0\12\0\0\0\10\0\0\0\10'; head -c 656 all | tail -c 640; } >few # ten of them
+check "a file for each input" bash -c "./pairs predict image=few image2=few >same"
+check "... a row for each pair, none apart" awk 'NR > 1 && $1 > 0.001 { exit 1 } END { exit NR != 11 }' same
+check "... of three" bash -c "./triplets predict image=few image2=few image3=few >three"
+check "... ten" [ "$(wc -l <three)" = 11 ]
+check "one is missing" says "none for image2: image2=FILE" ./pairs predict image=few
+check "one is given twice" says "two files for image" ./pairs predict image=few image=few
+check "one of no input" says "one of none: few" ./pairs predict image=few few
+check "they differ in length" says "$work/few holds 10 samples, but $work/$one 1797" ./pairs predict image=few image2=$one
+check "nothing says which" says "several inputs, and image2 is not in the data ($work/few): name a file for each, image2=FILE" \
+    ./pairs predict few
 echo "phases: $passed passed, $failed failed"
 [ $failed -eq 0 ]
