@@ -20,13 +20,13 @@
 #define NN_IMAGE_SHAPE 64
 #endif
 
-/* A tensor of the model. In the context its rows lie `row` floats apart; row 0: it is one double. Arrays of
- * characters, not pointers, so that the table needs no relocation and stays in read-only memory. */
+/* A tensor of the model; without a shape, "[]", it is one double. Arrays of characters, not pointers, so that the table
+ * needs no relocation and stays in read-only memory. */
 typedef struct nn_image_tensor {
     char name[NN_IMAGE_NAME];
     char shape[NN_IMAGE_SHAPE]; /* "[6,1,5,5]" */
     size_t offset;              /* bytes from the start of the context */
-    size_t rows, columns, row;
+    size_t row;                 /* floats from one row there to the next; 0: as many as a row has */
 } nn_image_tensor;
 
 /* A tensor of the file: where its elements lie and how wide one is (4: float, 8: double). */
@@ -58,17 +58,39 @@ static inline unsigned char *nn_image_number(unsigned char *to, uint64_t x)
     return to;
 }
 
+static inline bool nn_image_double(const nn_image_tensor *t) { return t->shape[1] == ']'; }
+
+/* How long a row is, the last number of the shape; `rows`: how many there are, the product of the others. */
+static inline size_t nn_image_columns(const nn_image_tensor *t, size_t *rows)
+{
+    size_t columns = 1, number = 0;
+
+    *rows = 1;
+    for (const char *s = t->shape + 1; *s && !nn_image_double(t); s++) {
+        if (*s >= '0' && *s <= '9') {
+            number = 10 * number + (size_t)(*s - '0');
+            continue;
+        }
+        *rows *= columns;
+        columns = number;
+        number = 0;
+    }
+    return columns;
+}
+
 /* Bytes of one tensor in the file. */
 static inline size_t nn_image_bytes(const nn_image_tensor *t)
 {
-    return t->row ? 4 * t->rows * t->columns : 8;
+    size_t rows, columns = nn_image_columns(t, &rows);
+
+    return nn_image_double(t) ? 8 : 4 * rows * columns;
 }
 
 static inline unsigned char *nn_image_entry_text(unsigned char *text, const nn_image_tensor *t, uint64_t offset)
 {
     text = nn_image_text(text, "\"");
     text = nn_image_text(text, t->name);
-    text = nn_image_text(text, t->row ? "\":{\"dtype\":\"F32\",\"shape\":" : "\":{\"dtype\":\"F64\",\"shape\":");
+    text = nn_image_text(text, nn_image_double(t) ? "\":{\"dtype\":\"F64\",\"shape\":" : "\":{\"dtype\":\"F32\",\"shape\":");
     text = nn_image_text(text, t->shape);
     text = nn_image_text(text, ",\"data_offsets\":[");
     text = nn_image_number(text, offset);
@@ -90,15 +112,16 @@ static inline void nn_image_write(unsigned char *to, size_t header, const unsign
     text = nn_image_text(text, "{");
     for (int k = 0; k < 2 * n; k++) {
         const nn_image_tensor *one = &t[k % n];
-        size_t length = one->row ? 4 * one->columns : 8;
-        if ((one->row != 0) != (k >= n)) /* first round: doubles; second: floats */
+        size_t rows, columns = nn_image_columns(one, &rows);
+        size_t length = nn_image_double(one) ? 8 : 4 * columns, step = one->row ? 4 * one->row : length;
+        if (nn_image_double(one) != (k < n)) /* first round: doubles; second: floats */
             continue;
         if (offset > 0)
             text = nn_image_text(text, ",");
         text = nn_image_entry_text(text, one, offset);
         offset += nn_image_bytes(one);
-        for (size_t r = 0; r < one->rows; r++, data += length)
-            memcpy(data, ctx + one->offset + 4 * r * one->row, length);
+        for (size_t r = 0; r < rows; r++, data += length)
+            memcpy(data, ctx + one->offset + r * step, length);
     }
     text = nn_image_text(text, "}");
     while (text < to + 8 + header)
@@ -344,18 +367,20 @@ static inline double nn_image_element(const nn_image_found *f, size_t i)
     return (double)y;
 }
 
-/* Puts one found tensor where the context wants it, zeros behind each row. */
+/* Puts one found tensor where the context wants it; what is behind its rows is left alone. */
 static inline void nn_image_copy(unsigned char *ctx, const nn_image_tensor *t, const nn_image_found *found)
 {
-    if (t->row == 0) {
+    size_t rows, columns = nn_image_columns(t, &rows), row = t->row ? t->row : columns;
+
+    if (nn_image_double(t)) {
         double x = nn_image_element(found, 0);
         memcpy(ctx + t->offset, &x, 8);
         return;
     }
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t c = 0; c < t->row; c++) {
-            float x = c < t->columns ? (float)nn_image_element(found, r * t->columns + c) : 0.0f;
-            memcpy(ctx + t->offset + 4 * (r * t->row + c), &x, 4);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            float x = (float)nn_image_element(found, r * columns + c);
+            memcpy(ctx + t->offset + 4 * (r * row + c), &x, 4);
         }
 }
 

@@ -115,19 +115,16 @@ void print_file_table(Text *t, const Program *p, const Plan *plan)
     int n;
     const Kept **list = saved(p, &n);
 
-    text_print(t, "/* What save writes and load wants, sorted by name: name, shape, offset in the context, rows, columns, floats\n"
-                  " * from row to row. */\nenum { %s_TENSORS = %d };\nstatic const nn_image_tensor %s_tensors[] = {\n",
+    text_print(t, "/* What save writes and load wants, sorted by name: name, shape, offset in the context, and floats from row to row if\n"
+                  " * rows are longer there. */\nenum { %s_TENSORS = %d };\nstatic const nn_image_tensor %s_tensors[] = {\n",
                upper(t->arena, emit_prefix(t->arena, p)), n, emit_prefix(t->arena, p));
     for (int i = 0; i < n; i++) {
         const Kept *k = list[i];
         const Place *place = &plan->kept[k - p->kept.at];
-        int64_t columns = k->rank ? k->size[k->rank - 1] : 1, rows = 1;
-        for (int a = 0; a + 1 < k->rank; a++)
-            rows *= k->size[a];
         text_print(t, "    {");
         c_string(t, k->name);
-        text_print(t, ", \"%s\", %lld, %lld, %lld, %lld},\n", shape_text(t->arena, k), (long long)place->offset,
-                   (long long)rows, (long long)columns, (long long)place->row);
+        bool longer = k->rank > 1 && place->row != k->size[k->rank - 1];
+        text_print(t, ", \"%s\", %lld, %lld},\n", shape_text(t->arena, k), (long long)place->offset, longer ? (long long)place->row : 0);
     }
     text_print(t, "};\n\n");
 }

@@ -5,16 +5,20 @@
  * case's function wants; a pointer is a position in a third one, of places. */
 #include "emit/parts.h"
 
-enum { LONG_LIST = 200, LINE = 120, BEFORE_SIZES = 3 /* numbers of a row of kernels */ };
+#include <stdlib.h>
+
+enum { LONG_LIST = 200, LINE = 120 };
 
 typedef LIST(const Function *) FunctionList;
 
 /* A function with its sizes, and how its work is shared out. */
 typedef struct Row {
     const Function *function;
+    bool blocked;
     int64_t tasks;
     int threads;
-    int at; /* where it begins in the table */
+    int uses, number; /* how often it is called; in which order they were met */
+    int at;           /* where it begins in the table */
 } Row;
 
 typedef struct Numbers {
@@ -27,16 +31,19 @@ enum { BUCKETS = 4096 };
 /* Bytes from the start of a part of memory, and from one block of samples to the next. */
 typedef struct Spot {
     int64_t at, step;
-    int number;
+    int uses, met;     /* how often it is needed; in which order they were met */
+    int number;        /* where it stands in the table */
     struct Spot *next; /* of the same bucket */
 } Spot;
 
 struct Lists {
     FunctionList cases; /* by number of the case */
     LIST(Row) rows;
-    Text cases_text, rows_text, places_text;
-    Numbers table, places;
+    Text cases_text, rows_text, reals_text, places_text;
+    Numbers table, reals, places;
+    Names real_names; /* doubles that kernels take: their numbers in a table of their own */
     int nplaces; /* numbers in the table */
+    LIST(Spot *) spots;
     Spot *bucket[BUCKETS];
 };
 
@@ -82,7 +89,7 @@ static void put(Numbers *n, int64_t x) { put_text(n, arena_print(n->t->arena, "%
 
 /* --- the kernels of all lists --- */
 
-static void print_case(Text *t, const Kernel *k, int number)
+static void print_case(Text *t, const Kernel *k, int number, const char *prefix)
 {
     int args = k->nargs + k->nnumbers;
     const Function *f = called(k);
@@ -106,37 +113,78 @@ static void print_case(Text *t, const Kernel *k, int number)
     if (k->strip)
         text_print(t, "%sl->strip", comma);
     for (int i = 0; i < f->nsizes; i++)
-        text_print(t, ", k[%d]", i + BEFORE_SIZES);
+        text_print(t, ", k[%d]", i + 1);
+    for (int i = 0; i < f->nreals; i++)
+        text_print(t, ", %s_reals[k[%d]]", prefix, f->nsizes + i + 1);
     text_print(t, "); return %d;\n", args);
 }
 
-static const Row *row_of(const Lists *all, const Kernel *k)
+static Row *row_of(const Lists *all, const Kernel *k)
 {
     for (int i = 0; i < all->rows.n; i++) {
-        const Row *r = &all->rows.at[i];
+        Row *r = &all->rows.at[i];
         if (r->function == k->function && r->tasks == k->tasks && r->threads == k->threads)
             return r;
     }
     return NULL;
 }
 
-static void add_kernel(Arena *a, Lists *all, const Kernel *k, int *at)
+static void note_kernel(Arena *a, Lists *all, const Kernel *k, const char *prefix)
 {
     int number = position(&all->cases, called(k));
+    Row *r = row_of(all, k);
 
     if (number == all->cases.n) {
         PUSH(a, all->cases, called(k));
-        print_case(&all->cases_text, k, number);
+        print_case(&all->cases_text, k, number, prefix);
     }
-    if (row_of(all, k))
-        return;
-    PUSH(a, all->rows, ((Row){k->function, k->tasks, k->threads, *at}));
+    if (r)
+        r->uses++;
+    else
+        PUSH(a, all->rows, ((Row){k->function, k->blocked, k->tasks, k->threads, .uses = 1, .number = all->rows.n}));
+}
+
+/* What is called often comes first: small numbers are short. */
+static int compare_rows(const void *a, const void *b)
+{
+    const Row *x = a, *y = b;
+
+    return x->uses != y->uses ? y->uses - x->uses : x->number - y->number;
+}
+
+static void put_real(Arena *a, Lists *all, const char *real)
+{
+    int number = names_find(&all->real_names, real);
+
+    if (number < 0) {
+        number = (int)all->real_names.n;
+        names_add(a, &all->real_names, real, number);
+        put_text(&all->reals, arena_print(a, "%s,", real));
+    }
     put(&all->table, number);
-    put(&all->table, k->tasks);
-    put(&all->table, k->threads);
-    for (int i = 0; i < k->function->nsizes; i++)
-        put(&all->table, k->function->size[i]);
-    *at += BEFORE_SIZES + k->function->nsizes;
+}
+
+static void put_rows(Arena *a, Lists *all)
+{
+    int at = 0;
+
+    qsort(all->rows.at, (size_t)all->rows.n, sizeof *all->rows.at, compare_rows);
+    for (int i = 0; i < all->rows.n; i++) {
+        Row *r = &all->rows.at[i];
+        const Function *f = r->function;
+        if (!r->blocked) {
+            put(&all->table, r->tasks);
+            put(&all->table, r->threads);
+            at += 2;
+        }
+        r->at = at;
+        put(&all->table, position(&all->cases, f->shared ? f->shared : f));
+        for (int k = 0; k < f->nsizes; k++)
+            put(&all->table, f->size[k]);
+        for (int k = 0; k < f->nreals; k++)
+            put_real(a, all, f->real[k]);
+        at += 1 + f->nsizes + f->nreals;
+    }
 }
 
 static const char helpers[] =
@@ -144,7 +192,8 @@ static const char helpers[] =
     " * block then on how many threads at most, and the place of the room that each thread has, counted from 1, or 0; how many\n"
     " * numbers follow. Then each call: its kernel (where it stands in @_kernels), the places of its pointers, its streams of\n"
     " * random numbers. Block by block, before some calls that are made again for every strip: how many strips, and how many\n"
-    " * numbers the calls take. A kernel is its case, its tasks, how many threads share them at most, and its sizes. */\n"
+    " * numbers the calls take. A kernel is its case, its sizes, and where its doubles stand in @_reals; unless it runs block by\n"
+    " * block, its tasks and how many threads share them at most come before. */\n"
     "enum { @_END, @_BLOCKS, @_TASKS, @_SERIAL, @_FINITE };\n\n"
     "/* A place is one number or two: lines of 64 bytes from the start of a part of memory, times 16, and the part; if eight is\n"
     " * added, the bytes from one block of samples to the next follow. Scalars and what is given are counted, not lines. */\n"
@@ -200,10 +249,10 @@ static const char carry_out[] =
     "            for (c++; c < after && (how == @_TASKS || l->thread == 0);) {\n"
     "                k = @_kernels + c[0];\n"
     "                if (how == @_TASKS)\n"
-    "                    c += 1 + @_call(l, k, c + 1, @_share(k[1], l->thread, l->threads, (int)k[2]),\n"
-    "                                    @_share(k[1], l->thread + 1, l->threads, (int)k[2]));\n"
+    "                    c += 1 + @_call(l, k, c + 1, @_share(k[-2], l->thread, l->threads, (int)k[-1]),\n"
+    "                                    @_share(k[-2], l->thread + 1, l->threads, (int)k[-1]));\n"
     "                else\n"
-    "                    c += 1 + @_call(l, k, c + 1, 0, k[1]);\n"
+    "                    c += 1 + @_call(l, k, c + 1, 0, k[-2]);\n"
     "            }\n"
     "        }\n"
     "    }\n"
@@ -217,26 +266,6 @@ static void print_named(Text *t, const char *s, const char *prefix, const char *
             text_print(t, "%s", s[1] == '_' && s[2] >= 'A' && s[2] <= 'Z' ? up : prefix);
         else
             text_add(t, s, 1);
-}
-
-Lists *lists_make(const Program *p, const Plan *plan)
-{
-    Arena *a = p->arena;
-    Lists *all = NEW(a, Lists);
-    int at = 0;
-
-    if (!is_listed(plan))
-        return NULL;
-    all->cases_text.arena = all->rows_text.arena = all->places_text.arena = a;
-    all->table.t = &all->rows_text;
-    all->places.t = &all->places_text;
-    for (GraphKind g = 0; g < GRAPHS; g++) {
-        const Loops *l = plan->work[g].loops;
-        for (int i = 0; l && i < l->kernels.n; i++)
-            add_kernel(a, all, l->kernels.at[i], &at);
-    }
-    end_line(&all->table);
-    return all;
 }
 
 void print_lists_begin(Text *t, const Program *p)
@@ -254,6 +283,8 @@ void print_lists_end(Text *t, const Program *p, Lists *all)
     text_print(t, "static const int64_t %s_places[] = {\n%s};\n\n", prefix, all->places_text.s);
     print_named(t, pointers, prefix, up);
     text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, all->rows_text.s);
+    if (all->reals_text.n)
+        text_print(t, "static const double %s_reals[] = {\n%s};\n\n", prefix, all->reals_text.s);
     text_print(t, "/* Calls the kernel k; how many numbers of c it took. */\n"
                   "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n"
                   "#define AT(i) %s_at(l, c[i])\n    switch (k[0]) {\n%s    default: return 0;\n    }\n#undef AT\n}\n\n",
@@ -295,38 +326,97 @@ static int64_t place_of(const Listing *l, const Storage *s)
     return lines_from(l->work->buffers[l->work->buffer[s->id]].offset, s->phase < 0 ? PART_WORK : PART_ROOM);
 }
 
-/* Its number. Many storages lie at the same place, one after the other. */
-static int place(Listing *l, int64_t at, int64_t step)
+/* Many storages lie at the same place, one after the other. */
+static Spot *spot(Lists *all, int64_t at, int64_t step)
 {
-    Lists *all = l->all;
+    Arena *a = all->places_text.arena;
     Spot **bucket = &all->bucket[(uint64_t)(at / PART_ALL * 31 + at + step) % BUCKETS], *x = *bucket;
 
     while (x && (x->at != at || x->step != step))
         x = x->next;
     if (x)
+        return x;
+    x = NEW(a, Spot);
+    *x = (Spot){at, step, .met = all->spots.n, .number = -1, .next = *bucket};
+    PUSH(a, all->spots, x);
+    return *bucket = x;
+}
+
+/* Its number in the table. */
+static int place(Lists *all, Spot *x)
+{
+    if (x->number >= 0)
         return x->number;
-    x = NEW(l->program->arena, Spot);
-    *x = (Spot){at, step, all->nplaces, *bucket};
-    *bucket = x;
-    put(&all->places, step ? at + PART_STEPS : at);
-    if (step)
-        put(&all->places, step);
-    all->nplaces += step ? 2 : 1;
+    x->number = all->nplaces;
+    put(&all->places, x->step ? x->at + PART_STEPS : x->at);
+    if (x->step)
+        put(&all->places, x->step);
+    all->nplaces += x->step ? 2 : 1;
     return x->number;
 }
 
-static void put_place(Listing *l, const Storage *s, bool at_block)
+static Spot *spot_of_pointer(const Listing *l, const Kernel *k, int i)
 {
+    const Storage *s = k->arg[i];
     bool given = s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT;
 
-    put(&l->calls, place(l, place_of(l, s), at_block && s->phase < 0 && !given ? s->layout.stride[0] * 4 : 0));
+    return spot(l->all, place_of(l, s), k->at_block[i] && s->phase < 0 && !given ? s->layout.stride[0] * 4 : 0);
+}
+
+static Spot *spot_of_room(const Listing *l, const Room *room)
+{
+    return spot(l->all, lines_from(l->work->buffers[room->buffer].offset, PART_WORK), room->bytes);
+}
+
+static int compare_spots(const void *a, const void *b)
+{
+    const Spot *x = *(Spot *const *)a, *y = *(Spot *const *)b;
+
+    return x->uses != y->uses ? y->uses - x->uses : x->met - y->met;
+}
+
+static void put_places(Lists *all, const Program *p, const Plan *plan)
+{
+    for (GraphKind g = 0; g < GRAPHS; g++) {
+        const Loops *loops = plan->work[g].loops;
+        Listing l = {.program = p, .work = &plan->work[g], .plan = plan, .all = all};
+        for (int i = 0; loops && i < loops->kernels.n; i++)
+            for (int k = 0; k < loops->kernels.at[i]->nargs; k++)
+                spot_of_pointer(&l, loops->kernels.at[i], k)->uses++;
+    }
+    qsort(all->spots.at, (size_t)all->spots.n, sizeof *all->spots.at, compare_spots);
+    for (int i = 0; i < all->spots.n; i++)
+        place(all, all->spots.at[i]);
+}
+
+Lists *lists_make(const Program *p, const Plan *plan)
+{
+    Arena *a = p->arena;
+    Lists *all = NEW(a, Lists);
+
+    if (!is_listed(plan))
+        return NULL;
+    all->cases_text.arena = all->rows_text.arena = all->reals_text.arena = all->places_text.arena = a;
+    all->table.t = &all->rows_text;
+    all->reals.t = &all->reals_text;
+    all->places.t = &all->places_text;
+    for (GraphKind g = 0; g < GRAPHS; g++) {
+        const Loops *l = plan->work[g].loops;
+        for (int i = 0; l && i < l->kernels.n; i++)
+            note_kernel(a, all, l->kernels.at[i], emit_prefix(a, p));
+    }
+    put_rows(a, all);
+    put_places(all, p, plan);
+    end_line(&all->table);
+    end_line(&all->reals);
+    return all;
 }
 
 static void put_call(Listing *l, const Kernel *k)
 {
     put(&l->calls, row_of(l->all, k)->at);
     for (int i = 0; i < k->nargs; i++)
-        put_place(l, k->arg[i], k->at_block[i]);
+        put(&l->calls, place(l->all, spot_of_pointer(l, k, i)));
     for (int i = 0; i < k->nnumbers; i++)
         put(&l->calls, k->number[i]);
 }
@@ -384,7 +474,7 @@ static void put_phase(Listing *l, const Loops *loops, int number)
     put(&l->calls, how[phase->kind]);
     if (phase->kind == PHASE_BLOCKS) {
         put(&l->calls, phase->threads);
-        put(&l->calls, room->bytes ? 1 + place(l, lines_from(l->work->buffers[room->buffer].offset, PART_WORK), room->bytes) : 0);
+        put(&l->calls, room->bytes ? 1 + place(l->all, spot_of_room(l, room)) : 0);
         numbers += 2 * count_turns(loops, phase);
     }
     put(&l->calls, numbers);
@@ -401,7 +491,7 @@ void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKi
     for (int i = 0; i < work->loops->phases.n; i++) {
         if (i == update) {
             put(&l.calls, HOW_FINITE);
-            put(&l.calls, place(&l, place_of(&l, loss), 0));
+            put(&l.calls, place(all, spot(all, place_of(&l, loss), 0)));
         }
         put_phase(&l, work->loops, i);
     }

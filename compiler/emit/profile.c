@@ -39,7 +39,7 @@ static void print_kernel(Text *t, const Program *p, const Loops *loops, const Fu
 
     for (int i = 0; i < loops->kernels.n; i++) {
         const Kernel *k = loops->kernels.at[i];
-        if (k->function != f)
+        if (k->function != f && k->function->shared != f)
             continue;
         first = first ? first : k;
         flops += k->flops;

@@ -159,9 +159,12 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, con
 /* An inline function for a kernel of this name, or an old one. `full`: with its parameters. */
 Function *tile_function(Build *b, const char *name, const char *full);
 const char *element_type(const Storage *s);
-/* Of "stage1.basic2.conv1.weight" what is for the eye: "basic2_conv1_weight". Equal layers share the function. */
+/* Of "stage1.basic2.conv1.weight" only "conv1_weight": equal layers share the function. */
 const char *kernel_name(Arena *a, const char *tensor);
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */
+
+/* common.c: after functions have been shared that need not know their numbers */
+void functions_common(Functions *all, Function **every, int n); /* every one that there was */
 
 /* phase.c */
 void phases_make(Build *b);

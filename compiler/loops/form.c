@@ -45,6 +45,12 @@ static bool number_type(Token *t)
     return digits < 10 && (rest == 0 || (rest >= 2 && strncmp(t->s + digits, ".0f", (size_t)rest) == 0));
 }
 
+/* A double that is no whole number. */
+static bool is_double(const Token *t)
+{
+    return t->kind == TOKEN_TEXT && isdigit((unsigned char)*t->s) && memchr(t->s, '.', (size_t)t->n) && t->s[t->n - 1] != 'f';
+}
+
 static Token next_token(const char *s)
 {
     Token t = {.s = s, .n = 1};
@@ -98,6 +104,8 @@ static void make_skeleton(Arena *a, Form *f, const Tokens *declared)
             text_add(&f->skeleton, t->s, (size_t)t->n);
         else if (t->kind == TOKEN_NAME)
             text_print(&f->skeleton, "$%d", name_number(a, &met, t));
+        else if (t->kind == TOKEN_REAL)
+            text_print(&f->skeleton, "~");
         else
             text_print(&f->skeleton, "#%s", t->type);
     }
@@ -135,6 +143,8 @@ void form_read(Arena *a, Form *f, const char *text, bool fixed)
         t.length = t.kind == TOKEN_NUMBER && inside;
         if (t.kind == TOKEN_NUMBER && fixed && (head || inside || tile))
             t.kind = TOKEN_TEXT;
+        if (fixed && is_double(&t))
+            t.kind = TOKEN_REAL;
         if (t.kind == TOKEN_NAME && token_is(&last, "*") && before.kind == TOKEN_NUMBER && is_declared(&steps, &t))
             f->tokens.at[number].step = true;
         if (t.kind == TOKEN_NUMBER)
@@ -260,6 +270,34 @@ static void add_column(Columns *c, int64_t *at)
     c->list.at[k] = (Column){.at = at};
 }
 
+/* The texts of a token in all forms, or NULL if they are the same. */
+static const char **reals(const Columns *c, Form *const *forms, int token)
+{
+    const char **text = NEW_ARRAY(c->arena, const char *, c->forms);
+    bool differ = false;
+
+    for (int i = 0; i < c->forms; i++) {
+        const Token *t = &forms[i]->tokens.at[token];
+        text[i] = arena_copy(c->arena, t->s, (size_t)t->n);
+        differ = differ || strcmp(text[0], text[i]) != 0;
+    }
+    return differ ? text : NULL;
+}
+
+/* Where these stand in the list, or its end. */
+static int real_place(const Columns *c, const char *const *text)
+{
+    int i = 0, k = 0;
+
+    for (; i < c->reals.n; i++) {
+        for (k = 0; k < c->forms && strcmp(c->reals.at[i][k], text[k]) == 0;)
+            k++;
+        if (k == c->forms)
+            break;
+    }
+    return i;
+}
+
 void columns_make(Columns *c, Arena *a, Form *const *forms, int n, int64_t most)
 {
     *c = (Columns){.arena = a, .forms = n, .most = most};
@@ -267,6 +305,9 @@ void columns_make(Columns *c, Arena *a, Form *const *forms, int n, int64_t most)
         const Token *t = &forms[0]->tokens.at[k];
         if (t->kind == TOKEN_NUMBER && !t->length)
             add_column(c, numbers(a, forms, n, k));
+        const char **text = t->kind == TOKEN_REAL ? reals(c, forms, k) : NULL;
+        if (text && real_place(c, text) == c->reals.n)
+            PUSH(a, c->reals, text);
     }
 }
 
@@ -324,7 +365,10 @@ const char *columns_text(const Columns *c, Form *const *forms)
     for (int k = 0; k < forms[0]->tokens.n; k++) {
         const Token *t = &forms[0]->tokens.at[k];
         const int64_t *at = t->kind == TOKEN_NUMBER ? numbers(c->arena, forms, c->forms, k) : NULL;
-        if (!at || all_equal(at, c->forms))
+        const char **text = t->kind == TOKEN_REAL ? reals(c, forms, k) : NULL;
+        if (text)
+            text_print(&body, "real%d", real_place(c, text));
+        else if (!at || all_equal(at, c->forms))
             text_add(&body, t->s, (size_t)t->n);
         else if (t->length)
             text_print(&body, "%lld", (long long)largest(at, c->forms));

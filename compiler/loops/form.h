@@ -4,7 +4,7 @@
 
 #include "loops/loops.h"
 
-typedef enum { TOKEN_TEXT, TOKEN_NAME, TOKEN_NUMBER } TokenKind;
+typedef enum { TOKEN_TEXT, TOKEN_NAME, TOKEN_NUMBER, TOKEN_REAL } TokenKind;
 
 typedef struct Token {
     TokenKind kind;
@@ -25,7 +25,7 @@ typedef struct Form {
 } Form;
 
 /* With `fixed`, numbers that the C compiler must know stay in the text: lengths of arrays, ends of unrolled loops, and the
- * first arguments of a tile. */
+ * first arguments of a tile; and other doubles than whole numbers are taken out of it. */
 void form_read(Arena *a, Form *f, const char *text, bool fixed);
 bool form_same(const Form *x, const Form *y);
 bool token_is(const Token *t, const char *s);
@@ -44,6 +44,7 @@ typedef struct Columns {
     int forms;
     int64_t most; /* y = a * x + b is no chance if b is not larger */
     LIST(Column) list; /* that differ somewhere, each once; from small numbers to large ones: strides follow from sizes */
+    LIST(const char **) reals; /* likewise doubles: their texts, by form; called real0, real1 ... */
 } Columns;
 
 /* The numbers in which forms of one kind differ. */

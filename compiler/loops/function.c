@@ -61,7 +61,7 @@ static const char *parameters(Arena *a, const Kernel *k, const char *const *name
 
 const char *kernel_name(Arena *a, const char *tensor)
 {
-    enum { PARTS = 3 };
+    enum { PARTS = 2 };
     const char *from = tensor + strlen(tensor);
     bool gradient = strncmp(tensor, "d.", 2) == 0;
 
@@ -95,7 +95,7 @@ static size_t put_name(Text *t, const char *s, char before)
     return n - 1;
 }
 
-enum { LONG_COMMENT = 240 };
+enum { LONG_COMMENT = 200 };
 
 /* Equations in comments: what would end the comment is parted, and a long one is not told to its end. */
 static const char *equation_text(Arena *a, const Equation *q)
@@ -252,5 +252,7 @@ void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *p
         text_print(t, "%sstrip", comma);
     for (int i = 0; i < f->nsizes; i++)
         text_print(t, ", %lld", (long long)f->size[i]);
+    for (int i = 0; i < f->nreals; i++)
+        text_print(t, ", %s", f->real[i]);
     text_print(t, ")");
 }

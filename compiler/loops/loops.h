@@ -18,6 +18,7 @@
  *     function.c  kernels as functions, equal ones shared
  *     parts.c     one inline function for parts of a result that differ in numbers
  *     share.c     one function for kernels that differ in numbers; form.c knows what differs
+ *     common.c    one text for kernels that must know the numbers in which they differ
  *     same.c      equal equations found before they are printed
  *     move.c    packing, unpacking, clearing halos, copying
  *     phase.c   what must wait for what, which kernels run block by block, lives of storages
@@ -124,8 +125,10 @@ typedef struct Function {
     int ntiles;
     struct Function **tile;   /* those that it calls */
     struct Function *shared; /* the one called instead, with these numbers (share.c), or NULL */
-    int nsizes;
+    int nsizes, nreals;
     int64_t *size;
+    const char **real; /* doubles, as C writes them */
+    int which;         /* of the constants of a function in common (common.c) */
 } Function;
 
 typedef struct Kernel {

@@ -79,6 +79,8 @@ static void add_outside(Header *h, const Nest *n)
 
     for (int i = 0; i < k->nargs; i++)
         add_parameter(h, arena_print(a, "%s%s *", k->writes[i] ? "" : "const ", element_type(k->arg[i])), n->arg_name[i]);
+    for (int i = 0; i < k->nnumbers; i++)
+        add_parameter(h, "uint32_t ", arena_print(a, "stream%d", i));
     for (int i = 0; i < n->nkeys; i++)
         add_parameter(h, "uint32_t ", arena_print(a, "key%d", i));
     add_parameter(h, "long ", "n");
@@ -158,7 +160,7 @@ static int find_alike(Form *forms, int n, int i, Form **alike, int *part)
 
 static void make_tiles(Nest *n, Arena *scratch, const char *name, Tiles *tiles)
 {
-    enum { WORTH = 500 }; /* letters: a function has a head */
+    enum { WORTH = 300 }; /* letters: a function has a head */
     int parts = n->parts.n, *part = NEW_ARRAY(scratch, int, parts);
     Form *forms = NEW_ARRAY(scratch, Form, parts), **alike = NEW_ARRAY(scratch, Form *, parts);
 

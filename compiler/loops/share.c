@@ -3,21 +3,24 @@
  * Layers of one kind in many sizes have kernels that differ in bounds and strides: one function of each form is enough,
  * and every call says its sizes; so do tiles (parts.c), and then the kernels that call them. Sizes of arrays and of unrolled
  * loops stay in the form. */
+#include "loops/build.h"
 #include "loops/form.h"
 
 /* A program with fewer functions keeps them apart. So do few functions that would leave the compiler no constants for the
  * addresses inside a tile: without, it runs out of registers. */
 enum { FEW_FUNCTIONS = 128, FEW_TILES = 3, SMALL = 32 };
 
-/* The sizes come last. */
-static const char *with_parameters(Arena *a, Arena *scratch, const char *body, int sizes)
+/* The sizes come last, and behind them doubles. */
+static const char *with_parameters(Arena *a, Arena *scratch, const char *body, int sizes, int reals)
 {
     const char *end = strstr(body, ")\n{");
     Text t = {.arena = scratch};
 
     for (int i = 0; i < sizes; i++)
         text_print(&t, ", long size%d", i);
-    return arena_print(a, "%.*s%s%s", (int)(end - body), body, sizes ? t.s : "", end);
+    for (int i = 0; i < reals; i++)
+        text_print(&t, ", double real%d", i);
+    return arena_print(a, "%.*s%s%s", (int)(end - body), body, t.n ? t.s : "", end);
 }
 
 static void share(Arena *a, Arena *scratch, Form *const *forms, int n)
@@ -28,15 +31,20 @@ static void share(Arena *a, Arena *scratch, Form *const *forms, int n)
     int sizes = columns_name(&c, "size");
     Function *one = NEW(a, Function);
     *one = *forms[0]->function;
-    one->body = with_parameters(a, scratch, columns_text(&c, forms), sizes);
+    one->body = with_parameters(a, scratch, columns_text(&c, forms), sizes, c.reals.n);
     one->nsizes = sizes;
+    one->nreals = c.reals.n;
     one->uses = 0;
     for (int i = 0; i < n; i++) {
         Function *x = forms[i]->function;
         x->shared = one;
         x->nsizes = sizes;
         x->size = NEW_ARRAY(a, int64_t, sizes);
+        x->nreals = c.reals.n;
+        x->real = NEW_ARRAY(a, const char *, c.reals.n);
         one->uses += x->uses;
+        for (int k = 0; k < c.reals.n; k++)
+            x->real[k] = arena_print(a, "%s", c.reals.at[k][i]);
         for (int k = 0, size = 0; k < c.list.n; k++)
             if (c.list.at[k].parameter)
                 x->size[size++] = c.list.at[k].at[i];
@@ -171,5 +179,9 @@ void functions_share(Functions *all)
     share_all(all, true);
     call_shared_tiles(all);
     share_all(all, false);
+    Function **every = NEW_ARRAY(all->arena, Function *, all->list.n);
+    n = all->list.n;
+    memcpy(every, all->list.at, sizeof *every * (size_t)n);
     keep_shared(all);
+    functions_common(all, every, n);
 }

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 static const nn_image_tensor table[] = {
-    /* name, shape, offset, rows, columns, row */
-    {"bias", "[5]", 128, 1, 5, 5},
-    {"scale", "[]", 192, 1, 1, 0},
-    {"weight", "[2,3,5]", 256, 6, 5, 8},
+    /* name, shape, offset, row */
+    {"bias", "[5]", 128, 0},
+    {"scale", "[]", 192, 0},
+    {"weight", "[2,3,5]", 256, 8},
 };
 enum { CONTEXT = 512, HEADER = 208, DATA = 8 + 20 + 120, FILE_BYTES = 8 + HEADER + DATA };
 
@@ -19,13 +19,11 @@ static void fill(unsigned char *ctx)
     double scale = 0.1;
 
     memset(ctx, 0, CONTEXT);
-    for (size_t k = 0; k < 3; k++)
-        for (size_t r = 0; r < table[k].rows; r++)
-            for (size_t c = 0; c < table[k].columns; c++) {
-                x = (float)(100 * k + 10 * r + c) + 0.5f;
-                if (table[k].row)
-                    memcpy(ctx + table[k].offset + 4 * (r * table[k].row + c), &x, 4);
-            }
+    for (size_t k = 0; k < 3; k += 2)
+        for (size_t i = 0; i < (k == 0 ? 5 : 30); i++) {
+            x = (float)(100 * k + i) + 0.5f;
+            memcpy(ctx + table[k].offset + 4 * (i / 5 * 8 + i % 5), &x, 4);
+        }
     memcpy(ctx + 192, &scale, 8);
 }
 

@@ -65,7 +65,7 @@ static const struct {
      "data d = npy(\"x\", \"y\")\n"
      "model M of x: 2x10x10, label: class(7) {\n"
      "    x -> conv(9, 3, pad = same) -> batchnorm -> relu -> maxpool(2) -> conv(20, 3) -> batchnorm -> tanh -> maxpool(3)\n"
-     "      -> flatten -> dense(37) -> relu -> dense(7)\n}\n"
+     "      -> flatten -> dense(37) -> relu -> dropout(0.25) -> dense(7)\n}\n"
      "train M on d { loss = cross_entropy\noptimizer = adamw(lr = 0.01, decay = 0.1)\nschedule = cosine\nbatch = 21\n"
      "    metrics = accuracy, top(2) }\n"},
     {"next values together, momentum",
