@@ -18,25 +18,30 @@ static const struct {
     const char *name;
     const char *settings[NN_MAX_SETTINGS];
     bool (*read)(const Call *, Data *, Fault *);
+    const char *whence;
 } readers[] = {
     /* clang-format off */
-    {"mnist",         {"folder"},                                         nn_read_mnist},
-    {"fashion_mnist", {"folder"},                                         nn_read_fashion_mnist},
-    {"idx",           {"images", "labels", "test_images", "test_labels"}, nn_read_idx},
-    {"cifar10",       {"folder"},                                         nn_read_cifar10},
-    {"cifar100",      {"folder"},                                         nn_read_cifar100},
-    {"folder",        {"path", "size", "channels"},                       nn_read_folder},
-    {"csv",           {"path", "separator"},                              nn_read_csv},
-    {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy},
-    {"points.spiral", {"n", "noise", "seed"},                             nn_read_points},
-    {"points.circle", {"n", "noise", "seed"},                             nn_read_points},
-    {"points.xor",    {"n", "noise", "seed"},                             nn_read_points},
-    {"points.gauss",  {"n", "noise", "seed"},                             nn_read_points},
-    {"points.moons",  {"n", "noise", "seed"},                             nn_read_points},
-    {"shapes",        {"n", "size", "noise", "seed"},                     nn_read_shapes},
-    {"pairs",         {"reader", "seed"},                                 nn_read_pairs},
-    {"triplets",      {"reader", "seed"},                                 nn_read_pairs},
-    {"table",         {"*"},                                              nn_read_table},
+    {"mnist",         {"folder"},                                         nn_read_mnist,
+                      "its four files, packed or not: http://yann.lecun.com/exdb/mnist"},
+    {"fashion_mnist", {"folder"},                                         nn_read_fashion_mnist,
+                      "Debian's package dataset-fashion-mnist has it"},
+    {"idx",           {"images", "labels", "test_images", "test_labels"}, nn_read_idx, NULL},
+    {"cifar10",       {"folder"},                                         nn_read_cifar10,
+                      "its binary version: https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"},
+    {"cifar100",      {"folder"},                                         nn_read_cifar100,
+                      "its binary version: https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"},
+    {"folder",        {"path", "size", "channels"},                       nn_read_folder, NULL},
+    {"csv",           {"path", "separator"},                              nn_read_csv, NULL},
+    {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy, NULL},
+    {"points.spiral", {"n", "noise", "seed"},                             nn_read_points, NULL},
+    {"points.circle", {"n", "noise", "seed"},                             nn_read_points, NULL},
+    {"points.xor",    {"n", "noise", "seed"},                             nn_read_points, NULL},
+    {"points.gauss",  {"n", "noise", "seed"},                             nn_read_points, NULL},
+    {"points.moons",  {"n", "noise", "seed"},                             nn_read_points, NULL},
+    {"shapes",        {"n", "size", "noise", "seed"},                     nn_read_shapes, NULL},
+    {"pairs",         {"reader", "seed"},                                 nn_read_pairs, NULL},
+    {"triplets",      {"reader", "seed"},                                 nn_read_pairs, NULL},
+    {"table",         {"*"},                                              nn_read_table, NULL},
     /* clang-format on */
 };
 enum { READERS = sizeof readers / sizeof *readers };
@@ -116,9 +121,17 @@ static char *path_join(const char *directory, const char *path)
     return joined;
 }
 
+const char *nn_call_help(const Call *call, char to[NN_HELP])
+{
+    if (call->directory == NULL)
+        return "";
+    snprintf(to, NN_HELP, "\n  help: %s%s--data PATH says where it lies", call->whence ? call->whence : "", call->whence ? "; " : "");
+    return to;
+}
+
 char *nn_call_find(const Call *call, const char *path, Fault *f)
 {
-    char here[PATH_MAX], first_reason[64] = "";
+    char here[PATH_MAX], first_reason[64] = "", help[NN_HELP];
     const char *places[2] = {call->directory, here};
     struct stat st;
     char *tried[2] = {0};
@@ -142,9 +155,10 @@ char *nn_call_find(const Call *call, const char *path, Fault *f)
             snprintf(first_reason, sizeof first_reason, "%s", strerror(errno));
     }
     if (tried[1] != NULL)
-        nn_fail(f, EXIT_FILE, "%s: cannot open %s (%s), nor %s (%s)", call->reader, tried[0], first_reason, tried[1], strerror(errno));
+        nn_fail(f, EXIT_FILE, "%s: cannot open %s (%s), nor %s (%s)%s", call->reader, tried[0], first_reason, tried[1],
+                strerror(errno), nn_call_help(call, help));
     else if (tried[0] != NULL)
-        nn_fail(f, EXIT_FILE, "%s: cannot open %s: %s", call->reader, tried[0], first_reason);
+        nn_fail(f, EXIT_FILE, "%s: cannot open %s: %s%s", call->reader, tried[0], first_reason, nn_call_help(call, help));
     free(tried[0]);
     free(tried[1]);
     return NULL;
@@ -229,6 +243,7 @@ bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fau
     if (reader == READERS)
         return unknown(f, "reader", source->text, names, READERS, "");
     call.reader = readers[reader].name;
+    call.whence = readers[reader].whence;
     if (!call_bind(&call, reader, f) || !readers[reader].read(&call, data, f)) {
         nn_data_free(data);
         return false;

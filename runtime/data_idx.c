@@ -195,9 +195,10 @@ static bool idx_read(char *const paths[4], Data *data, int classes, Fault *f)
 }
 
 /* folder/train-images-idx3-ubyte in one of its spellings: with a dot, packed or not. */
-static char *mnist_file(const char *folder, const char *part, const char *kind, bool needed, Fault *f)
+static char *mnist_file(const Call *call, const char *folder, const char *part, const char *kind, bool needed, Fault *f)
 {
     size_t room = strlen(folder) + 64;
+    char help[NN_HELP];
     char *path = nn_new(f, "a path", room, 1);
 
     for (size_t i = 0; path != NULL && i < 4; i++) {
@@ -208,7 +209,8 @@ static char *mnist_file(const char *folder, const char *part, const char *kind, 
     }
     free(path);
     if (needed)
-        nn_fail(f, EXIT_FILE, "%s has no %s-%s (nor %s.%s; packed as .gz or not)", folder, part, kind, part, kind);
+        nn_fail(f, EXIT_FILE, "%s has no %s-%s (nor %s.%s; packed as .gz or not)%s", folder, part, kind, part, kind,
+                nn_call_help(call, help));
     return NULL;
 }
 
@@ -224,10 +226,10 @@ static bool mnist_read(const Call *call, const char *otherwise, Data *data, Faul
     found = nn_call_find(call, folder, f);
     if (found == NULL)
         return false;
-    paths[0] = mnist_file(found, "train-images", images, true, f);
-    paths[1] = mnist_file(found, "train-labels", labels, true, f);
-    paths[2] = mnist_file(found, "t10k-images", images, false, f);
-    paths[3] = mnist_file(found, "t10k-labels", labels, paths[2] != NULL, f);
+    paths[0] = mnist_file(call, found, "train-images", images, true, f);
+    paths[1] = mnist_file(call, found, "train-labels", labels, true, f);
+    paths[2] = mnist_file(call, found, "t10k-images", images, false, f);
+    paths[3] = mnist_file(call, found, "t10k-labels", labels, paths[2] != NULL, f);
     if (paths[2] == NULL && paths[3] != NULL)
         nn_fail(f, EXIT_FILE, "%s has test labels, but no t10k-images", found);
     done = f->status == 0 && idx_read(paths, data, 10, f);

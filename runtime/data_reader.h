@@ -9,14 +9,19 @@
 enum { NN_MAX_SETTINGS = 8 };
 typedef struct Call {
     const char *reader;
+    const char *whence; /* of what is to be had, or NULL */
     const nn_value *source;
     const nn_value *setting[NN_MAX_SETTINGS];
-    const char *directory; /* of the .nn file, or NULL */
+    const char *directory; /* of the .nn file; NULL: the user named the file himself */
 } Call;
 
 /* A setting as text (or a word) or as a number; `otherwise` where it is not given. */
 bool nn_call_text(const Call *call, int setting, const char *name, const char *otherwise, const char **text, Fault *f);
 bool nn_call_number(const Call *call, int setting, const char *name, double otherwise, double *number, Fault *f);
+
+/* A line of help for files that are not there, where they are those of a .nn file; else "". */
+enum { NN_HELP = 300 };
+const char *nn_call_help(const Call *call, char to[NN_HELP]);
 
 /* The path of an existing file or folder; free it. Relative: in the .nn file's directory, else in the current one. */
 char *nn_call_find(const Call *call, const char *path, Fault *f);

@@ -436,8 +436,8 @@ static bool prepare(Check *c, Fault *f)
     int64_t n;
 
     if (penalty != NULL && strstr(penalty->text, "l1") != NULL)
-        return nn_fail(f, EXIT_USAGE, "%s:%d: an l1 penalty cannot be told from the gradient; take it out for this check",
-                       t->p->source, penalty->line);
+        return nn_fail(f, EXIT_USAGE, "%s:%d:%d: an l1 penalty cannot be told from the gradient; take it out for this check",
+                       t->p->source, penalty->line, penalty->column);
     c->decays = penalty != NULL || (optimizer != NULL && has_part(&optimizer->value, "decay")) ||
                 (optimizer != NULL && strcmp(optimizer->value.text != NULL ? optimizer->value.text : "", "adamw") == 0);
     if (!nn_trainer_open_data(t, false, f) || !nn_trainer_init(t, t->settings.seed, f))

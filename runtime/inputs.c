@@ -53,7 +53,7 @@ bool nn_inputs_open(const nn_program *p, const nn_value *sources, Data *data, Fa
 
         if (p->fields[i].label)
             continue;
-        fine = nn_data_open(&sources[i], ".", &one, f);
+        fine = nn_data_open(&sources[i], NULL, &one, f);
         if (fine) {
             fine = take_column(p, &p->fields[i], &one, data, f);
             nn_data_free(&one);

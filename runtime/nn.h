@@ -84,7 +84,7 @@ typedef struct nn_setting {
     const char *name;
     nn_value value;
     const char *text; /* as written */
-    int line;
+    int line, column; /* of the value */
 } nn_setting;
 
 /* Positions in scalars(): the clock of the training. The trainer sets them before each step; step advances

@@ -149,7 +149,7 @@ static bool open_samples(Prediction *q, const char *path, Fault *f)
     bool fine = f->status == 0 && describe(q->t->p, any_input(q->t->p), standard ? "csv" : reader_of(path), file, &source, f);
     Fault why = {0};
 
-    if (fine && !(nn_data_open(&source.call, ".", &data, &why) && start_samples(q, &data, &why))) {
+    if (fine && !(nn_data_open(&source.call, NULL, &data, &why) && start_samples(q, &data, &why))) {
         const char *at = standard ? strstr(why.text, own) : NULL;
         int before = at != NULL ? (int)(at - why.text) : 0;
 

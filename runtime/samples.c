@@ -49,39 +49,54 @@ static bool replace_path(const nn_program *p, const char *given, const nn_value 
              (p->data_name != NULL && strcmp(p->data_name, name) == 0)))
             break;
     if (part == source->n)
-        return nn_fail(f, EXIT_USAGE, "--data=%s: the data section %s(...) has no path %s%s%s", given, source->text,
-                       name, p->data_name != NULL ? "; say --data PATH, or --data " : "",
+        return nn_fail(f, EXIT_USAGE, "--data=%s: the data section %s(...) has no path%s%s%s%s", given, source->text,
+                       name[0] != '\0' ? " " : "", name, p->data_name != NULL ? "; say --data PATH, or --data " : "",
                        p->data_name != NULL ? p->data_name : "");
     parts[part].text = path;
     return true;
+}
+
+static nn_value *copy_parts(const nn_value *call, Fault *f)
+{
+    nn_value *parts = nn_new(f, "the data section", (size_t)call->n + 1, sizeof *parts);
+
+    for (int i = 0; i < call->n && parts != NULL; i++)
+        parts[i] = call->parts[i];
+    return parts;
 }
 
 static bool open_source(const nn_program *p, const Options *o, Data *data, Fault *f)
 {
     const nn_setting *s = nn_setting_find(p->data, p->ndata, "source");
     char directory[4096];
-    nn_value source;
-    nn_value *parts;
-    bool fine = true;
+    nn_value source, reader, *around, *parts;
+    bool within, fine;
 
     if (s == NULL || s->value.kind != NN_CALL)
         return nn_fail(f, EXIT_USAGE, "%s has no data section to train on", p->source);
     source = s->value;
-    parts = nn_new(f, "the data section", (size_t)source.n + 1, sizeof *parts);
-    if (parts == NULL)
-        return false;
-    for (int i = 0; i < source.n; i++)
-        parts[i] = source.parts[i];
-    source.parts = parts;
+    within = source.n > 0 && source.parts[0].kind == NN_CALL; /* pairs(mnist("folder")): the paths are mnist's */
+    reader = within ? source.parts[0] : source;
+    around = copy_parts(&source, f);
+    parts = copy_parts(&reader, f);
+    fine = around != NULL && parts != NULL;
     for (int i = 0; i < o->ndata && fine; i++)
-        fine = replace_path(p, o->data[i], &source, parts, f);
+        fine = replace_path(p, o->data[i], &reader, parts, f);
+    reader.parts = parts;
+    if (within && fine) {
+        around[0] = reader;
+        source.parts = around;
+    } else {
+        source = reader;
+    }
     snprintf(directory, sizeof directory, "%s", p->directory != NULL ? p->directory : ".");
     if (fine) {
         Fault why = {0};
 
         fine = nn_data_open(&source, directory, data, &why) ||
-               nn_fail(f, why.status, "%s:%d: %s", p->source, s->line, why.text);
+               nn_fail(f, why.status, "%s:%d:%d: %s", p->source, s->line, s->column, why.text);
     }
+    free(around);
     free(parts);
     return fine;
 }
@@ -291,7 +306,7 @@ static bool open_augment(const nn_program *p, Samples *s, Fault *f)
     Fault why = {0};
 
     if (!nn_augment_open(p, &s->data, s->columns, &s->augment, &why))
-        return nn_fail(f, why.status, "%s:%d: %s", p->source, set->line, why.text);
+        return nn_fail(f, why.status, "%s:%d:%d: %s", p->source, set->line, set->column, why.text);
     s->augment.train = s->split.samples[SPLIT_TRAIN];
     s->augment.ntrain = s->split.n[SPLIT_TRAIN];
     return true;

@@ -12,7 +12,7 @@ const char *const nn_split_names[NN_SPLITS] = {"train", "valid", "test"};
 /* A fault at a line of the .nn file. */
 static bool fail_at(const nn_program *p, const nn_setting *s, Fault *f, const char *what, const char *word)
 {
-    return nn_fail(f, EXIT_USAGE, "%s:%d: %s = %s: %s%s", p->source, s->line, s->name, s->text, what, word);
+    return nn_fail(f, EXIT_USAGE, "%s:%d:%d: %s = %s: %s%s", p->source, s->line, s->column, s->name, s->text, what, word);
 }
 
 static const nn_setting *train_setting(const nn_program *p, const char *name)
@@ -60,7 +60,7 @@ static bool fail_metric(const nn_program *p, const nn_setting *s, const char *na
     near = nn_nearest(name, names, n);
     if (near != NULL)
         snprintf(help, sizeof help, "; did you mean %s?", near);
-    return nn_fail(f, EXIT_USAGE, "%s:%d: %s = %s: %s is no metric of this training%s", p->source, s->line, s->name,
+    return nn_fail(f, EXIT_USAGE, "%s:%d:%d: %s = %s: %s is no metric of this training%s", p->source, s->line, s->column, s->name,
                    s->text, name, help);
 }
 

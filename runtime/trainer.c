@@ -311,7 +311,7 @@ bool nn_trainer_load_init(Trainer *t, Fault *f)
     if (s == NULL)
         return true;
     if (s->value.kind != NN_CALL || s->value.n < 1 || s->value.parts[0].text == NULL)
-        return nn_fail(f, EXIT_USAGE, "%s:%d: expected init = load(\"file.safetensors\")", t->p->source, s->line);
+        return nn_fail(f, EXIT_USAGE, "%s:%d:%d: expected init = load(\"file.safetensors\")", t->p->source, s->line, s->column);
     file = s->value.parts[0].text;
     snprintf(path, sizeof path, "%.500s/%.500s", t->p->directory != NULL ? t->p->directory : ".", file);
     if (file[0] == '/' || access(path, R_OK) != 0)
@@ -321,7 +321,7 @@ bool nn_trainer_load_init(Trainer *t, Fault *f)
         fine = nn_checkpoint_fill(t->p, &c, load_part(&s->value, "into"), load_part(&s->value, "from"), t->ctx, &why);
         nn_checkpoint_close(&c);
     }
-    return fine || nn_fail(f, why.status, "%s:%d: %s", t->p->source, s->line, why.text);
+    return fine || nn_fail(f, why.status, "%s:%d:%d: %s", t->p->source, s->line, s->column, why.text);
 }
 
 bool nn_trainer_load_start(Trainer *t, Fault *f)

@@ -204,7 +204,9 @@ static void add_values(Checker *c, Frame *f, const Node *n, Text *t)
         Val v = eval(c, f, n);
         Text name = {.arena = c->arena};
         tree_source(&name, n);
-        const char *is = v.kind == VAL_NUMBER ? arena_print(c->arena, "%s is %s", name.s, number_text(c->arena, v.number)) : NULL;
+        const char *is = v.kind == VAL_NUMBER     ? arena_print(c->arena, "%s is %s", name.s, number_text(c->arena, v.number))
+                         : v.kind == VAL_DURATION ? arena_print(c->arena, "%s is %s %s", name.s, number_text(c->arena, v.number), v.text)
+                                                  : NULL;
         if (is && !(t->s && strstr(t->s, is)))
             text_print(t, "%s%s", t->n ? ", " : "", is);
     }
@@ -213,7 +215,7 @@ static void add_values(Checker *c, Frame *f, const Node *n, Text *t)
             add_values(c, f, n->child[i], t);
 }
 
-static void run_assert(Checker *c, Frame *f, const Node *n)
+void run_assert(Checker *c, Frame *f, const Node *n)
 {
     const Node *cond = n->child[0];
     const char *why = reason(c, n->span);

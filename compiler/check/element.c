@@ -394,6 +394,7 @@ static bool element_block(Checker *c, Frame *f, Elem *el, const Node *block, Exp
         bool yes, ok = true;
         switch (n->kind) {
         case NODE_ASSIGN: ok = element_assign(c, f, el, n, result); break;
+        case NODE_ASSERT: run_assert(c, f, n); break;
         case NODE_DRAW:
             if (n->flag == 0)
                 error_in(c, f, n->span, "what works element by element has states but no params: a layer has");

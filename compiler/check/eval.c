@@ -56,9 +56,26 @@ bool is_size(const Node *n)
            (strcmp(n->child[0]->text, "size") == 0 || strcmp(n->child[0]->text, "rank") == 0);
 }
 
+/* `every > 0`: how many steps a duration is, is known in training; whether it is more than none, when compiling. */
+static bool asks_for_sign(Frame *f, const Node *n)
+{
+    static const char *const relations[] = {"==", "!=", "<", "<=", ">", ">="};
+    const Node *left = n->child[0], *right = n->child[1];
+    const Bind *b = left->kind == NODE_NAME ? frame_find(f, left->text) : NULL;
+    bool relates = false;
+
+    for (size_t i = 0; i < sizeof relations / sizeof *relations; i++)
+        relates |= strcmp(n->text, relations[i]) == 0;
+    return relates && right->kind == NODE_NUMBER && right->number == 0 && b && b->val.kind == VAL_DURATION;
+}
+
 bool dynamic(Checker *c, Frame *f, const Elem *el, const Node *n)
 {
     switch (n->kind) {
+    case NODE_BINARY:
+        if (asks_for_sign(f, n))
+            return false;
+        break;
     case NODE_NAME: return name_dynamic(c, f, el, n);
     case NODE_REDUCE:
     case NODE_NEXT:
@@ -208,6 +225,8 @@ static Val eval_binary(Checker *c, Frame *f, const Node *n)
     Val a = eval(c, f, n->child[0]);
     double x, y;
 
+    if (asks_for_sign(f, n))
+        a = val_number(a.number);
     /* and, or: the right side need not make sense when the left one decides */
     if ((a.kind == VAL_BOOL || a.kind == VAL_NUMBER) &&
         ((strcmp(op, "and") == 0 && a.number == 0) || (strcmp(op, "or") == 0 && a.number != 0)))

@@ -401,6 +401,8 @@ bool port_size(Checker *c, Frame *f, Left *l);
 Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor *add_to, Span where);
 
 /* --- body.c --- */
+/* `assert condition`, in whatever body. */
+void run_assert(Checker *c, Frame *f, const Node *n);
 /* Runs a block; the value of its last expression, or of the named outputs. */
 Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs);
 Tensor *kept_tensor(Checker *c, const char *name, KeptKind kind, int rank, const int64_t *size, Frame *f, Span at);

@@ -134,6 +134,15 @@ int span_line(Span where)
     return line;
 }
 
+int span_column(Span where)
+{
+    int line = 0, column = 0;
+
+    if (where.file >= 0)
+        source_place(where, &line, &column);
+    return column;
+}
+
 int user_line(Span where, const Layer *l)
 {
     for (; where.file >= 0 && source_get(where.file)->library && l; l = l->parent)

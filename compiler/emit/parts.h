@@ -11,6 +11,7 @@ void c_string(Text *t, const char *s);  /* with its quotes */
 void c_comment(Text *t, const char *s); /* safe between the marks of a comment */
 void c_double(Text *t, double x);       /* a constant of type double */
 int span_line(Span where);              /* 0 for nowhere */
+int span_column(Span where);
 int user_line(Span where, const Layer *l); /* of what stands in l; in the library, the line of the user's call; or 0 */
 /* As identifiers, each different from those before it. */
 const char **unique_names(Arena *a, int n, const char *const *names);

@@ -87,7 +87,7 @@ static void print_settings(Text *t, const char *name, const Setting *s, int n, i
         print_value(t, &s[i].value, parts[i]);
         text_print(t, ", ");
         c_string(t, s[i].text ? s[i].text : "");
-        text_print(t, ", %d},\n", span_line(s[i].where));
+        text_print(t, ", %d, %d},\n", span_line(s[i].where), span_column(s[i].where));
     }
     text_print(t, "};\n\n");
 }

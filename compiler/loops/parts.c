@@ -79,8 +79,6 @@ static void add_outside(Header *h, const Nest *n)
 
     for (int i = 0; i < k->nargs; i++)
         add_parameter(h, arena_print(a, "%s%s *", k->writes[i] ? "" : "const ", element_type(k->arg[i])), n->arg_name[i]);
-    for (int i = 0; i < k->nnumbers; i++)
-        add_parameter(h, "uint32_t ", arena_print(a, "stream%d", i));
     for (int i = 0; i < n->nkeys; i++)
         add_parameter(h, "uint32_t ", arena_print(a, "key%d", i));
     add_parameter(h, "long ", "n");

@@ -24,7 +24,7 @@ static nn_field fields[FIELDS];
 static const int bound[FIELDS] = {PICTURES, MASKS, NUMBERS, LABELS};
 static int64_t everyone[N];
 static nn_value steps[8], parts[8][2];
-static nn_setting setting = {"augment", {.kind = NN_LIST, .parts = steps}, "", 1};
+static nn_setting setting = {"augment", {.kind = NN_LIST, .parts = steps}, "", 1, 1};
 static nn_program program = {.name = "Made", .source = "made.nn", .batch = 8, .nfields = FIELDS, .fields = fields, .ndata = 1, .data = &setting};
 static Augment augment;
 

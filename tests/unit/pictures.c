@@ -76,7 +76,7 @@ static nn_value steps[3] = {
     {.kind = NN_CALL, .text = "random_flip"},
     {.kind = NN_CALL, .text = "mixup", .n = 1, .parts = &much},
 };
-static nn_setting setting = {"augment", {.kind = NN_LIST, .n = 3, .parts = steps}, "", 1};
+static nn_setting setting = {"augment", {.kind = NN_LIST, .n = 3, .parts = steps}, "", 1, 1};
 static nn_program program = {.name = "Some", .source = "some.nn", .batch = BATCH, .nfields = 2, .fields = fields, .ndata = 1, .data = &setting};
 static int columns[2] = {0, 1};
 static int64_t everyone[N];

@@ -138,7 +138,7 @@ static const struct { const char *name; nn_value value; int status; const char *
     {"stop", {.kind = NN_CALL, .text = "patience", .n = 1, .parts = three}, 0, "it no longer improves"},
     {"stop", {.kind = NN_CALL, .text = ">=", .n = 2, .parts = accurate}, 0, "the target is reached"},
     {"stop", {.kind = NN_DURATION, .number = 0, .text = "seconds"}, 0, "its time is over"},
-    {"stop", {.kind = NN_WORD, .text = "soon"}, 2, "tiny.nn:30: stop = as written: expected patience(n)"},
+    {"stop", {.kind = NN_WORD, .text = "soon"}, 2, "tiny.nn:30:5: stop = as written: expected patience(n)"},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = accuracy}, 0, "best: epoch "},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = mistaken}, 2, "did you mean accuracy?"},
     {"checkpoint", {.kind = NN_CALL, .text = "best", .n = 1, .parts = table}, 2, "this is a table"},
@@ -149,7 +149,7 @@ static nn_program with_setting(nn_setting *settings, const char *name, const nn_
     nn_program p = tiny;
 
     memcpy(settings, tiny_train, sizeof tiny_train);
-    settings[p.ntrain++] = (nn_setting){name, *value, "as written", 30};
+    settings[p.ntrain++] = (nn_setting){name, *value, "as written", 30, 5};
     p.train = settings;
     return p;
 }

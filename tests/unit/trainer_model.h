@@ -265,19 +265,19 @@ static const nn_value tiny_path[] = {{.kind = NN_TEXT, .text = "points.csv"}};
 static const nn_value tiny_rate[] = {{.kind = NN_NUMBER, .number = 0.05}};
 static const char *const tiny_rate_name[] = {"lr"};
 static const nn_setting tiny_data[] = {
-    {"source", {.kind = NN_CALL, .text = "csv", .n = 1, .parts = tiny_path}, "csv(\"points.csv\")", 1},
-    {"valid",  {.kind = NN_PERCENT, .number = 20}, "20%", 5},
-    {"test",   {.kind = NN_NUMBER, .number = 10},  "10",  6},
+    {"source", {.kind = NN_CALL, .text = "csv", .n = 1, .parts = tiny_path}, "csv(\"points.csv\")", 1, 8},
+    {"valid",  {.kind = NN_PERCENT, .number = 20}, "20%", 5, 17},
+    {"test",   {.kind = NN_NUMBER, .number = 10},  "10",  6, 17},
 };
 static const nn_setting tiny_train[] = {
-    {"loss",      {.kind = NN_WORD, .text = "cross_entropy"}, "cross_entropy", 15},
+    {"loss",      {.kind = NN_WORD, .text = "cross_entropy"}, "cross_entropy", 15, 17},
     {"optimizer", {.kind = NN_CALL, .text = "sgd", .n = 1, .parts = tiny_rate, .names = tiny_rate_name},
-                  "sgd(lr = 0.05, momentum = 0.9)", 17},
-    {"batch",     {.kind = NN_NUMBER, .number = TINY_BATCH}, "8", 18},
-    {"epochs",    {.kind = NN_NUMBER, .number = 6}, "6", 19},
-    {"metrics",   {.kind = NN_WORD, .text = "accuracy"}, "accuracy", 20},
+                  "sgd(lr = 0.05, momentum = 0.9)", 17, 17},
+    {"batch",     {.kind = NN_NUMBER, .number = TINY_BATCH}, "8", 18, 17},
+    {"epochs",    {.kind = NN_NUMBER, .number = 6}, "6", 19, 17},
+    {"metrics",   {.kind = NN_WORD, .text = "accuracy"}, "accuracy", 20, 17},
 };
-static const nn_setting tiny_options[] = {{"hidden", {.kind = NN_NUMBER, .number = 8}, "8", 2}};
+static const nn_setting tiny_options[] = {{"hidden", {.kind = NN_NUMBER, .number = 8}, "8", 2, 1}};
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 static const nn_program tiny = {
