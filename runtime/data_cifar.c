@@ -88,6 +88,15 @@ static bool read_file(const Cifar *cifar, const char *path, Data *data, Fault *f
     return f->status == 0;
 }
 
+/* data_batch_1 in place of data_batch_1.bin: pickles. */
+static bool is_python(const char *path)
+{
+    char other[PATH_MAX + 64];
+
+    snprintf(other, sizeof other, "%.*s", (int)strlen(path) - 4, path);
+    return !nn_file_exists(path) && nn_file_exists(other);
+}
+
 /* In the folder that is named, or in the archive's own folder in it. */
 static bool read_files(const Cifar *cifar, Data *data, Fault *f)
 {
@@ -102,6 +111,9 @@ static bool read_files(const Cifar *cifar, Data *data, Fault *f)
         before = data->n;
         snprintf(path, sizeof path, "%.*s%s%s/%s.bin", PATH_MAX, data->origin, inner[0] == '.' ? "" : "/", inner[0] == '.' ? "" : inner,
                  cifar->files[i]);
+        if (i == 0 && is_python(path))
+            return nn_fail(f, EXIT_FILE, "%s holds the Python version of CIFAR; the binary version, %s, can be read", data->origin,
+                           cifar->archive);
         if (!read_file(cifar, path, data, f))
             return false;
     }

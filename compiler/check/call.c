@@ -12,6 +12,10 @@ Val repeat(Checker *c, Frame *f, const Node *n, Val layer, const Node *count, Va
         *none = (LayerVal){.kind = LAYER_CHAIN, .node = n};
         return (Val){.kind = VAL_LAYER, .layer = none, .span = n->span};
     }
+    if (times.kind == VAL_NUMBER && times.number < 0) {
+        error_in(c, f, count->span, "a layer is repeated 0 times or more, this is %s", number_text(c->arena, times.number));
+        return val_error();
+    }
     if (!want_size(c, f, count, times, &k))
         return val_error();
     if (k > MOST_APPLIED) {

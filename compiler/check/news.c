@@ -234,9 +234,11 @@ void help_shapes(Checker *c, const Frame *body)
         return;
     const Tensor *t[2] = {body->inputs[0].tensor, body->inputs[1].tensor};
     const int64_t *size[2] = {sample_size(f, t[0]), sample_size(f, t[1])};
-    int rank = sample_rank(f, t[0]), differ = 0;
+    int rank = sample_rank(f, t[0]), other = sample_rank(f, t[1]), differ = 0;
 
-    if (rank < 2 || rank != sample_rank(f, t[1]))
+    if ((rank == 1) != (other == 1) && rank && other && size[0][0] == size[1][0])
+        help_with(c, "spread", NULL);
+    if (rank < 2 || rank != other)
         return;
     for (int i = 0; i < rank; i++)
         differ |= size[0][i] == size[1][i] ? 0 : i ? 2 : 1;

@@ -256,6 +256,10 @@ START_TEST(cifar)
     remove(place("cifar/cifar-10-batches-bin/test_batch.bin"));
     ck_assert(!open_one("cifar10", "cifar/cifar-10-batches-bin", &data, &f));
     ck_assert_ptr_nonnull(strstr(f.text, "test_batch.bin"));
+    remove(place("cifar/cifar-10-batches-bin/data_batch_1.bin"));
+    put("cifar/cifar-10-batches-bin/data_batch_1", records, 1);
+    ck_assert(!open_one("cifar10", "cifar", &data, &f));
+    ck_assert_msg(strstr(f.text, "holds the Python version of CIFAR; the binary version, cifar-10-batches-bin, can be read") != NULL, "%s", f.text);
 }
 END_TEST
 
