@@ -362,6 +362,8 @@ def shapes():
     w.layer("split(2) -> mul", draw(2, 6), lambda x: x[:, :3] * x[:, 3:])
     w.layer("split(3) -> add", draw(2, 6, 2, 2), lambda x: x[:, :2] + x[:, 2:4] + x[:, 4:])
     w.layer("split(2) -> mul", draw(2, 3, 4), lambda x: x[:, :, :2] * x[:, :, 2:])
+    for s, n in [((1, 3, 4), 2), ((2, 5, 1), 3), ((3, 2, 2), 4), ((1, 1, 7), 1)]:
+        w.layer(f"bilinear({n})", draw(2, *s), lambda x: F.interpolate(x, scale_factor=n, mode="bilinear", align_corners=False))
     for p in [(0, 1, 2, 3), (1, 0, 2, 3), (3, 1, 0, 2), (2, 3, 1, 0)]:
         w.layer("permute(%d, %d, %d, %d)" % p, draw(2, 2, 3, 4, 5), lambda x: x.permute(0, *[1 + k for k in p]) * 1)
 
