@@ -366,7 +366,8 @@ double choose_walk(Choice *c)
     least = cycles;
     w.strips = true;
     /* Sums over places read rows from end to end, which the processor foresees unless they are short. */
-    for (int64_t inside = sums_lanes(c) ? 256 : 64; inside <= 1024 && w.n >= STRIPS && takes_strips(c) && least > 1.25 * c->cycles; inside *= 4)
+    int64_t inside = sums_lanes(c) ? 128 : 64, step = sums_lanes(c) ? 2 : 4;
+    for (; inside <= 1024 && w.n >= STRIPS && takes_strips(c) && least > 1.25 * c->cycles; inside *= step)
         if (cut(c, inside, &w.pieces))
             try_orders(&w, 0, &best, &least);
     return take_if_better(c, &best, cycles, least);
