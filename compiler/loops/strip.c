@@ -123,7 +123,7 @@ static bool keeps_tile(Build *b, const Choice *c, Index *x)
     choose_once(b, &without, choose_tile_near);
     if (c->q->how == EQ_MAP)
         return with.ntiles == without.ntiles;
-    return with.cycles * (double)x->size <= 1.02 * without.cycles;
+    return with.cycles * (double)x->size <= 1.05 * without.cycles;
 }
 
 /* The chain from c on that runs over x. */
@@ -186,7 +186,7 @@ void choose_strips(Build *b)
         for (int k = 0; k < best.n; k++) {
             Choice *x = best.link[k].c;
             x->strip = best.link[k].strip;
-            x->passed = best.link[k].axis;
+            x->passed = k + 1 < best.n ? best.link[k].axis : 0; /* the last one's reader may want it all */
             x->after = k + 1 < best.n ? best.link[k + 1].c : NULL;
         }
     }
