@@ -31,6 +31,9 @@ static const Case cases[] = {
     {"strip by strip", "y",
      "input x[b,40,12,28]\nparam w[2]\na[b,c,i,j 27] = sum[p] w[p] * x[b,c,i,j+p]\n"
      "s[b,o 20,j,i 12] = sum[p 2] a[b,2*o+p,i,j]^2\ny[b,j,i] = sum[o] s[b,o,j,i] * s[b,o,26-j,i]\n"},
+    {"strips, but not to the end", "y", /* over i the last one would have no tile */
+     "input x[b,40,12,28]\nparam w[2]\na[b,c,i,j 27] = sum[p] w[p] * x[b,c,i,j+p]\n"
+     "s[b,o 20,j,i 12] = sum[p 2] a[b,2*o+p,i,j]^2\ny[b,i] = sum[o,j] s[b,o,j,i] * s[b,o,26-j,i]\n"},
     {"two convolutions, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,2,9,8]\nparam w[5,2,3,3]\nparam v[7,5,3,3]\n"
      "a[b,o,i 9,j 8] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\ny[b,o,i,j] = max(a[b,o,i,j], 0)\n"
