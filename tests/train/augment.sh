@@ -1,24 +1,8 @@
 #!/bin/bash
 # augment -- training on augmented pictures gives the same figures for any number of threads, on one processor, and when it is
 # killed and resumed.
-cd "$(dirname "$0")/../.." || exit 2
-nnc=$(realpath "${NNC:-build/nnc}")
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../common.sh"
 cd "$work" || exit 2
-passed=0 failed=0
-
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >said 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "augment: $what"
-        head -5 said
-    fi
-}
 
 # IDX files of 768 pictures of 28 x 28, whose brightness tells the class, half hidden in a pattern.
 awk 'BEGIN {

@@ -3,26 +3,11 @@
 # or clang, no data of its own, and no symbols but its own and those of any C program. Threads that share the work on one
 # sample give the same bits. And examples/embed works.
 # With "full" also of the large ones.
-cd "$(dirname "$0")/../.." || exit 2
-nnc=$(realpath "${NNC:-build/nnc}")
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-passed=0 failed=0
+. "$(dirname "$0")/../common.sh"
 flags='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Werror -Wno-psabi -ffp-contract=off'
 libm='tanh|exp|expm1|log|log1p|pow|sqrt|sin|cos|tan|atan|erf|fabs|floor|ceil|trunc|nearbyint'
 foreign="^(memcpy|memmove|memset|memcmp|strlen|strcmp|__cpu_model|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|($libm)f?|(omp_|GOMP_|__kmpc_).*)$"
 
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >"$work/said" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "generated: $what"
-        head -5 "$work/said"
-    fi
-}
 warns_not() { # model.c, then its header in C++
     if command -v gcc >/dev/null; then
         gcc $flags -O1 -march=native -fopenmp -c -o "$work/m.o" "$1" || return 1

@@ -5,22 +5,9 @@
 # TERM makes it save; KILL follows a few milliseconds later, at another moment each time.
 rounds=15
 [ "$1" = full ] && rounds=400
-here=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/../common.sh"
 cd "$work" || exit 2
-passed=0 failed=0 torn=0
-
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >said 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "killed: $what: $(tail -n 2 said)"
-    fi
-}
+torn=0
 
 cat >net.nn <<'END_NN'
 data d = points.spiral(1000, noise = 0.1) {
@@ -35,7 +22,7 @@ train Net on d {
     epochs    = 40
 }
 END_NN
-"$here/build/nnc" net.nn -o net || exit 1
+"$nnc" net.nn -o net || exit 1
 ./net --run=whole --threads=1 >/dev/null 2>&1 || exit 1
 ./net --run=killed --threads=1 >/dev/null 2>&1 &
 for ((i = 0; i < 100; i++)); do

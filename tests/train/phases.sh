@@ -1,25 +1,10 @@
 #!/bin/bash
 # phases -- training in phases: what is frozen stays and costs nothing, weights come from a file, a training that is
 # stopped in its second phase goes on to the same bits; and data that is drawn or paired.
-cd "$(dirname "$0")/../.." || exit 2
-nnc=$(realpath "${NNC:-build/nnc}")
+. "$(dirname "$0")/../common.sh"
 digits=$(realpath examples/digits)
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
-passed=0 failed=0
 
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >said 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "phases: $what"
-        head -5 said
-    fi
-}
 says() { # says TEXT COMMAND...: fails, and says so
     local text=$1
     shift

@@ -1,26 +1,10 @@
 #!/bin/bash
 # pictures -- a folder of pictures trains, and predict reads them; whether they stay in memory or are read each time, by however
 # many threads, killed and resumed or not, the figures are the same; what cannot be read stops the training, and nothing is lost.
-cd "$(dirname "$0")/../.." || exit 2
-nnc=$(realpath "${NNC:-build/nnc}")
+. "$(dirname "$0")/../common.sh"
 squeezenet=$(realpath examples/imagenet/squeezenet.nn)
 images=$(realpath tests/unit/images.h)
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
-passed=0 failed=0
-
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >said 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "pictures: $what"
-        head -5 said
-    fi
-}
 
 # From the files of the unit test; pictures are cut smaller, and what is not augmented likewise.
 mkdir -p photos/light photos/dark
