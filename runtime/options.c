@@ -251,11 +251,11 @@ static bool check_options(const nn_program *p, const Options *o, Fault *f)
         return false;
     }
     if (o->threads.given && (o->threads.value < 1 || o->threads.value > 4096))
-        return nn_fail(f, EXIT_USAGE, "--threads wants a number from 1 to 4096");
+        return nn_fail(f, EXIT_USAGE, "--threads wants a number from 1 to 4096, not %g", o->threads.value);
     if (o->restarts.given && (o->restarts.value < 1 || o->restarts.value > 1e6))
-        return nn_fail(f, EXIT_USAGE, "--restarts wants at least 1");
+        return nn_fail(f, EXIT_USAGE, "--restarts wants a number from 1 to a million, not %g", o->restarts.value);
     if (o->lr.given && o->lr.value < 0)
-        return nn_fail(f, EXIT_USAGE, "--lr wants a number that is not negative");
+        return nn_fail(f, EXIT_USAGE, "--lr wants a number that is not negative, not %g", o->lr.value);
     if (o->epochs.given && o->steps.given)
         return nn_fail(f, EXIT_USAGE, "--epochs and --steps both say how long to train: give one of them");
     if (o->nfiles > 0 && commands[o->command].files[0] == '\0')

@@ -122,7 +122,7 @@ static const struct { const char *command; int status; const char *says; } mista
     {"train --data path=wrong.csv", 4, "tiny.nn:9: the model wants a, which is not in the data"},
     {"train --data many.csv", 4, "label has 3 classes in the model, but 4 in the data"},
     {"train --run=../x", 2, "plain name"},
-    {"train --threads=0", 2, "--threads wants"},
+    {"train --threads=0", 2, "--threads wants a number from 1 to 4096, not 0"},
     {"resume", 4, "there is no training of Tiny"},
     {"resume nothing", 4, "there is no directory runs/nothing"},
     {"eval", 4, "train first"},
