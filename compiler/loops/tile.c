@@ -383,7 +383,7 @@ double choice_cycles(const Choice *c)
     double points = 1, call = 20;
 
     if (c->cycles > 0 && c->cycles < 1e30)
-        return call + c->cycles;
+        return call + c->cycles * (c->strip ? (double)c->strip->size : 1); /* those of one strip */
     for (int i = 0; i < c->q->nbox; i++)
         points *= c->q->box[i]->batch ? 1 : (double)c->q->box[i]->size;
     return call + points * (c->lane == LANE_NONE ? 10 : c->lane == LANE_SAMPLES ? 4 : 0.5);
