@@ -8,7 +8,7 @@
  * last places. Nothing here calls libm or branches on values, but sin, cos and tan do for |x| > 100000.
  *
  * Largest errors over all floats, in units in the last place: 0.6 pow; 1 exp log log1p; 1.2 erf; 1.4 atan; 1.5 expm1;
- * 1.6 sin cos; 1.7 tanh; 2.5 sigmoid; 3 tan. tests/numeric/vec_all.c measures and bounds them,
+ * 1.6 sin cos; 2.5 sigmoid; 2.7 tanh; 3 tan. tests/numeric/vec_all.c measures and bounds them,
  * tests/numeric/minimax.py derives the polynomials. Without fused multiply-add they are larger.
  * NaN gives NaN; infinities and denormals are treated exactly; odd functions keep the sign of zero. */
 #ifndef NN_VEC_H
@@ -513,17 +513,16 @@ NN_INLINE nn_v nn_expm1(nn_v x)
     return nn_select(nn_lt(nn_abs(x), nn_set(0x1p-25f)), x, y + y);
 }
 
-/* With t = exp(2 x) - 1: up to 0.625 x + (t - 2 x - x t) / (t + 2), where the second part is small and so are its errors;
- * beyond, 1 - 2 / (t + 2). */
+/* t / (t + 2) with t = exp(2 x) - 1. */
 NN_INLINE nn_v nn_tanh(nn_v x)
 {
-    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)), twice = a + a, power, t; /* beyond, it rounds to 1 */
-    nn_reduced e = nn_reduce_small(twice);
-    nn_m near = nn_lt(a, nn_set(0.625f));
-    power = nn_power_of_two(e, 0);
-    t = nn_fma(power, nn_fma(e.r * e.r, nn_exp_tail(e.r), e.r), power - 1.0f);
-    t = nn_select(near, nn_fma(-a, t, t - twice), nn_set(-2.0f)) / (t + 2.0f);
-    return nn_copysign(nn_select(near, a, nn_set(1.0f)) + t, x);
+    nn_v a = nn_min(nn_abs(x), nn_set(9.03f)); /* beyond, it rounds to 1 */
+    nn_reduced e = nn_reduce_small(a + a);
+    nn_v r2 = e.r * e.r, power = nn_power_of_two(e, 0), t;
+    t = nn_fma(r2, nn_set(0x1.6b9c68p-10f), nn_poly2(e.r, 0x1.5556f2p-5f, 0x1.12254ap-7f));
+    t = nn_fma(r2, t, nn_poly2(e.r, 0x1.fffffep-2f, 0x1.5554b4p-3f));
+    t = nn_fma(power, nn_fma(r2, t, e.r), power - 1.0f);
+    return nn_copysign(t / (t + 2.0f), x);
 }
 
 /* e / (1 + e) left of 0 and 1 / (1 + e) right of it, e = exp(-|x|): small results keep their digits. */

@@ -77,8 +77,9 @@ def tail(function, head, power):
 
 
 ROWS = {
-    # exp(r) = 1 + r + r^2 q(r), the error relative to expm1(r), so that expm1 and tanh can use it as well
+    # exp(r) = 1 + r + r^2 q(r), the error relative to expm1(r), so that expm1 can use it as well; tanh is content with less
     "exp": (tail(expm1, lambda r: r, 2), range(0, 6), -HALF_LN2, HALF_LN2, lambda r: r ** 2 / expm1(r)),
+    "tanh": (tail(expm1, lambda r: r, 2), range(0, 5), -HALF_LN2, HALF_LN2, lambda r: r ** 2 / expm1(r)),
     # log(1 + f) = f - f^2/2 + f^3 q(f)
     "log": (tail(log1p, lambda f: f - f ** 2 / 2, 3), range(0, 8), mpf("-0.25"), mpf("0.5"),
             lambda f: f ** 3 / log1p(f)),

@@ -24,7 +24,7 @@ static const struct {
     F(expm1, expm1, 1.5)
     F(log, log, 1.0)
     F(log1p, log1p, 1.0)
-    F(tanh, tanh, 1.7)
+    F(tanh, tanh, 2.7)
     F(sigmoid, sigmoid, 2.5)
     F(erf, erf, 1.2)
     F(sin, sin, 1.6)
