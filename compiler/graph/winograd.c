@@ -19,8 +19,8 @@
  *     V[b,a,e,c,t] = (B' x B)[a,e]          as above, tiles side by side
  *     D[b,a,e,o,t] = (A g A')[a,e]          of tile t, m x m elements, 0 beyond the edge
  *     S[a,e,o,c] = sum[b,t] D[b,a,e,o,t] * V[b,a,e,c,t]
- *     W[p,q,o,c] = (G' S G)[p,q]
- *     w[o,c,p,q] = tail(W[p,q,o,c])
+ *     W[o,c,p,q] = (G' S G)[p,q]
+ *     w[o,c,p,q] = tail(W[o,c,p,q])
  *
  * needs:  fused equations: the tail stays a tail; many samples, so that U is worth making
  * leaves: four or five equations where a window pays (is_worth_it), the last of which makes the old result. In floats the
@@ -437,17 +437,23 @@ static void rewrite_gradient(Winograd *p, const Window *w)
 {
     Arena *a = p->arena;
     Index *step[2], *o = index_like(p, w->out), *c = index_like(p, w->channel);
-    Rename r = {0};
+    Rename r = {0}, own = {0};
+    Expr *at[4];
 
     Tensor *places = make_places(p, w, "V", INPUT, w->x, w->channel);
     Tensor *results = make_places(p, w, "D", RESULTS, w->w, w->out);
     Points s = {a, make_sums(p, w, results, places), 0, {NULL, NULL, expr_index(a, o), expr_index(a, c)}};
     for (int axis = 0; axis < 2; axis++)
         step[axis] = index_like(p, w->step[axis]);
-    Expr *at[] = {expr_index(a, step[0]), expr_index(a, step[1]), s.at[2], s.at[3]};
+    /* In the order of the weights, so that what follows goes through all elements in one row. */
+    rename_to(&own, w->step[0], expr_index(a, step[0]));
+    rename_to(&own, w->step[1], expr_index(a, step[1]));
+    rename_to(&own, w->out, s.at[2]);
+    rename_to(&own, w->channel, s.at[3]);
+    for (int k = 0; k < 4; k++)
+        at[k] = expr_place(a, w->q->at[k], &own);
     Equation *q = add_equation(p, w, "W", 4, at, EQ_MAP, transform_both(a, w->method, GRADIENT, step, point_at, &s));
-    Expr *old[] = {expr_index(a, w->step[0]), expr_index(a, w->step[1]), expr_index(a, w->out), expr_index(a, w->channel)};
-    make_result(p, w, &r, expr_load(a, q->out, old, false));
+    make_result(p, w, &r, expr_load(a, q->out, w->q->at, false));
 }
 
 void graph_winograd(Graph *g)

@@ -10,6 +10,7 @@
 enum { SUM_OF_LANES = 9 };  /* cycles of one horizontal sum and its scalar store */
 enum { SIDE_BY_SIDE = 2 };  /* of one of sixteen neighbours */
 enum { FEW_SUMS = 1024 };   /* which the tile of a small result can be */
+static const double STORE_APART = 0.5; /* of one lane */
 
 bool is_batch(const Expr *e)
 {
@@ -200,6 +201,27 @@ static Index *lane_of_sum(const Equation *q, int outer, const Loads *l, double *
     return best;
 }
 
+/* All that is read has x's neighbours side by side. */
+static bool is_side_by_side(const Loads *l, const Index *x)
+{
+    for (int i = 0; i < l->n; i++)
+        if (stride_of(l->at[i], x) != 1)
+            return false;
+    return l->n > 0;
+}
+
+/* Such an index of a map; what it makes is stored one by one. */
+static Index *lane_of_map(const Equation *q, const Loads *l, double *cycles)
+{
+    for (int i = 0; i < q->nbox && q->how == EQ_MAP; i++)
+        if (!q->box[i]->batch && is_side_by_side(l, q->box[i])) {
+            double vectors = volume(q, 0, q->nbox) / (double)q->box[i]->size * vectors_in(q->box[i]->size);
+            *cycles = vectors * (1 + 0.3 * l->n + LANES * STORE_APART);
+            return q->box[i];
+        }
+    return NULL;
+}
+
 static bool scatters(const Equation *q)
 {
     if (q->how != EQ_SUM)
@@ -238,8 +260,8 @@ static void choose_unbatched(Choice *c)
 {
     const Equation *q = c->q;
     const Loads *l = c->value;
-    double points = volume(q, 0, q->nbox), none = points * (2 + l->n), sum = 1e30, axis = 1e30, samples = 1e30;
-    Index *last = q->out->rank > 0 ? last_index(q) : NULL, *summed = NULL;
+    double points = volume(q, 0, q->nbox), none = points * (2 + l->n), sum = 1e30, axis = 1e30, samples = 1e30, apart = 1e30;
+    Index *last = q->out->rank > 0 ? last_index(q) : NULL, *summed = NULL, *read = lane_of_map(q, l, &apart);
 
     if (q->how == EQ_ARGMAX) {
         set_lane(c, LANE_NONE, NULL, "a position is searched one by one");
@@ -253,7 +275,9 @@ static void choose_unbatched(Choice *c)
     if (last)
         axis = points / (double)last->size * vectors_in(last->size) * (1 + 0.3 * loads_cost(l, last, 1)) +
                unpacking_cost(l, last);
-    if (axis <= samples && axis <= sum && axis <= none)
+    if (last && read && apart < axis && apart < samples && apart < none)
+        set_lane(c, LANE_AXIS, read, "neighbours in what is read");
+    else if (axis <= samples && axis <= sum && axis <= none)
         set_lane(c, LANE_AXIS, last,
                  c->batch ? "few additions for each element, so its neighbours in lanes" : "neighbours in the result");
     else if (samples <= none)
