@@ -11,42 +11,67 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "nn_random.h"
-
-/* A reader and its settings, in the order of positional ones; * stands for any. */
+/* A reader and its settings, in the order of positional ones; * stands for any. The first of them are paths: so many of
+ * files, or one of a folder. */
 static const struct {
     const char *name;
     const char *settings[NN_MAX_SETTINGS];
+    int files, folders;
     bool (*read)(const Call *, Data *, Fault *);
     const char *whence;
 } readers[] = {
     /* clang-format off */
-    {"mnist",         {"folder"},                                         nn_read_mnist,
+    {"mnist",         {"folder"},                                         0, 1, nn_read_mnist,
                       "its four files, packed or not: http://yann.lecun.com/exdb/mnist"},
-    {"fashion_mnist", {"folder"},                                         nn_read_fashion_mnist,
+    {"fashion_mnist", {"folder"},                                         0, 1, nn_read_fashion_mnist,
                       "Debian's package dataset-fashion-mnist has it"},
-    {"idx",           {"images", "labels", "test_images", "test_labels"}, nn_read_idx, NULL},
-    {"cifar10",       {"folder"},                                         nn_read_cifar10,
+    {"idx",           {"images", "labels", "test_images", "test_labels"}, 4, 0, nn_read_idx, NULL},
+    {"cifar10",       {"folder"},                                         0, 1, nn_read_cifar10,
                       "its binary version: https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"},
-    {"cifar100",      {"folder"},                                         nn_read_cifar100,
+    {"cifar100",      {"folder"},                                         0, 1, nn_read_cifar100,
                       "its binary version: https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"},
-    {"folder",        {"path", "size", "channels"},                       nn_read_folder, NULL},
-    {"csv",           {"path", "separator"},                              nn_read_csv, NULL},
-    {"npy",           {"x", "y", "test_x", "test_y"},                     nn_read_npy, NULL},
-    {"points.spiral", {"n", "noise", "seed"},                             nn_read_points, NULL},
-    {"points.circle", {"n", "noise", "seed"},                             nn_read_points, NULL},
-    {"points.xor",    {"n", "noise", "seed"},                             nn_read_points, NULL},
-    {"points.gauss",  {"n", "noise", "seed"},                             nn_read_points, NULL},
-    {"points.moons",  {"n", "noise", "seed"},                             nn_read_points, NULL},
-    {"shapes",        {"n", "size", "noise", "seed"},                     nn_read_shapes, NULL},
-    {"pairs",         {"reader", "seed"},                                 nn_read_pairs, NULL},
-    {"triplets",      {"reader", "seed"},                                 nn_read_pairs, NULL},
-    {"table",         {"*"},                                              nn_read_table, NULL},
+    {"folder",        {"path", "size", "channels"},                       0, 1, nn_read_folder, NULL},
+    {"csv",           {"path", "separator"},                              1, 0, nn_read_csv, NULL},
+    {"npy",           {"x", "y", "test_x", "test_y"},                     4, 0, nn_read_npy, NULL},
+    {"points.spiral", {"n", "noise", "seed"},                             0, 0, nn_read_points, NULL},
+    {"points.circle", {"n", "noise", "seed"},                             0, 0, nn_read_points, NULL},
+    {"points.xor",    {"n", "noise", "seed"},                             0, 0, nn_read_points, NULL},
+    {"points.gauss",  {"n", "noise", "seed"},                             0, 0, nn_read_points, NULL},
+    {"points.moons",  {"n", "noise", "seed"},                             0, 0, nn_read_points, NULL},
+    {"shapes",        {"n", "size", "noise", "seed"},                     0, 0, nn_read_shapes, NULL},
+    {"pairs",         {"reader", "seed"},                                 0, 0, nn_read_pairs, NULL},
+    {"triplets",      {"reader", "seed"},                                 0, 0, nn_read_pairs, NULL},
+    {"table",         {"*"},                                              0, 0, nn_read_table, NULL},
     /* clang-format on */
 };
 enum { READERS = sizeof readers / sizeof *readers };
 
 /* --- the call --- */
+
+static int reader_find(const char *name)
+{
+    int reader = 0;
+
+    while (reader < READERS && strcmp(readers[reader].name, name) != 0)
+        reader++;
+    return reader;
+}
+
+DataPath nn_data_path(const nn_value *source, int part, const char **name)
+{
+    int reader = reader_find(source->text), at = part;
+
+    *name = NULL;
+    if (reader == READERS || part >= NN_MAX_SETTINGS)
+        return DATA_NO_PATH;
+    if (source->names != NULL && source->names[part] != NULL)
+        for (at = 0; at < NN_MAX_SETTINGS && readers[reader].settings[at] != NULL; at++)
+            if (strcmp(readers[reader].settings[at], source->names[part]) == 0)
+                break;
+    if (at < NN_MAX_SETTINGS)
+        *name = readers[reader].settings[at];
+    return at < readers[reader].files ? DATA_FILE : at < readers[reader].folders ? DATA_FOLDER : DATA_NO_PATH;
+}
 
 static bool unknown(Fault *f, const char *what, const char *name, const char *const *known, int n, const char *of)
 {
@@ -121,15 +146,21 @@ static char *path_join(const char *directory, const char *path)
     return joined;
 }
 
-const char *nn_call_help(const Call *call, char to[NN_HELP])
+const char *nn_call_help(const Call *call, int setting, char to[NN_HELP])
 {
+    const char *const *names = readers[reader_find(call->reader)].settings;
+
     if (call->directory == NULL)
         return "";
-    snprintf(to, NN_HELP, "\n  help: %s%s--data PATH says where it lies", call->whence ? call->whence : "", call->whence ? "; " : "");
+    if (call->source->n > 1 && readers[reader_find(call->reader)].files > 1)
+        snprintf(to, NN_HELP, "\n  help: --data %s=PATH says where it lies, --data FOLDER where all of them do", names[setting]);
+    else
+        snprintf(to, NN_HELP, "\n  help: %s%s--data PATH says where it lies", call->whence ? call->whence : "",
+                 call->whence ? "; " : "");
     return to;
 }
 
-char *nn_call_find(const Call *call, const char *path, Fault *f)
+char *nn_call_find(const Call *call, int setting, const char *path, Fault *f)
 {
     char here[PATH_MAX], first_reason[64] = "", help[NN_HELP];
     const char *places[2] = {call->directory, here};
@@ -156,9 +187,9 @@ char *nn_call_find(const Call *call, const char *path, Fault *f)
     }
     if (tried[1] != NULL)
         nn_fail(f, EXIT_FILE, "%s: cannot open %s (%s), nor %s (%s)%s", call->reader, tried[0], first_reason, tried[1],
-                strerror(errno), nn_call_help(call, help));
+                strerror(errno), nn_call_help(call, setting, help));
     else if (tried[0] != NULL)
-        nn_fail(f, EXIT_FILE, "%s: cannot open %s: %s%s", call->reader, tried[0], first_reason, nn_call_help(call, help));
+        nn_fail(f, EXIT_FILE, "%s: cannot open %s: %s%s", call->reader, tried[0], first_reason, nn_call_help(call, setting, help));
     free(tried[0]);
     free(tried[1]);
     return NULL;
@@ -231,15 +262,14 @@ bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fau
 {
     const char *names[READERS];
     Call call = {.source = source, .directory = directory};
-    int reader = 0;
+    int reader;
 
     *data = (Data){0};
     if (source->kind != NN_CALL)
         return nn_fail(f, EXIT_USAGE, "the source of data should be a reader, as in mnist(\"folder\")");
     for (int i = 0; i < READERS; i++)
         names[i] = readers[i].name;
-    while (reader < READERS && strcmp(readers[reader].name, source->text) != 0)
-        reader++;
+    reader = reader_find(source->text);
     if (reader == READERS)
         return unknown(f, "reader", source->text, names, READERS, "");
     call.reader = readers[reader].name;
@@ -405,77 +435,6 @@ const char *nn_data_class_name(const Column *c, int class, char *to)
         return c->class_names[class];
     snprintf(to, 16, "%d", class);
     return to;
-}
-
-/* --- splits --- */
-
-/* The random numbers of shuffles must not be those of anything else under the same seed. */
-enum { SPLIT_STREAM = 0x5b117 };
-
-static int by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void shuffle(int64_t *at, int64_t n, uint64_t seed)
-{
-    uint32_t key = nn_random_key(seed, 0, SPLIT_STREAM);
-
-    for (int64_t i = n - 1; i > 0; i--) {
-        uint64_t bits = (uint64_t)nn_random_bits(key, (uint32_t)(2 * i)) << 24 | nn_random_bits(key, (uint32_t)(2 * i + 1));
-        int64_t j = (int64_t)(bits % (uint64_t)(i + 1)), other = at[j];
-
-        at[j] = at[i];
-        at[i] = other;
-    }
-}
-
-static bool split_part(DataSplit *split, int part, const int64_t *from, int64_t n, Fault *f)
-{
-    split->n[part] = n;
-    split->samples[part] = nn_new(f, "the split", (size_t)n, sizeof *from);
-    if (split->samples[part] == NULL)
-        return false;
-    memcpy(split->samples[part], from, (size_t)n * sizeof *from);
-    qsort(split->samples[part], (size_t)n, sizeof *from, by_size);
-    return true;
-}
-
-bool nn_data_split(const Data *data, int64_t valid, int64_t test, uint64_t seed, DataSplit *split, Fault *f)
-{
-    int64_t n = data->n - data->own_test, *order;
-
-    *split = (DataSplit){0};
-    if (test > 0 && data->own_test > 0)
-        return nn_fail(f, EXIT_USAGE, "%s brings a test split of its own, %lld samples: leave out test", data->origin,
-                       (long long)data->own_test);
-    if (valid < 0 || test < 0 || valid >= n || test >= n || valid + test >= n)
-        return nn_fail(f, EXIT_USAGE, "%s has %lld samples to train with; %lld to validate and %lld to test leave none", data->origin,
-                       (long long)n, (long long)valid, (long long)test);
-    order = nn_new(f, "the split", (size_t)data->n, sizeof *order);
-    if (order == NULL)
-        return false;
-    for (int64_t i = 0; i < data->n; i++)
-        order[i] = i;
-    shuffle(order, n, seed);
-    if (data->own_test > 0)
-        split_part(split, 2, order + n, data->own_test, f);
-    else
-        split_part(split, 2, order, test, f);
-    split_part(split, 1, order + test, valid, f);
-    split_part(split, 0, order + test + valid, n - test - valid, f);
-    free(order);
-    if (f->status != 0)
-        nn_data_split_free(split);
-    return f->status == 0;
-}
-
-void nn_data_split_free(DataSplit *split)
-{
-    for (int i = 0; i < 3; i++)
-        free(split->samples[i]);
-    *split = (DataSplit){0};
 }
 
 void nn_data_class_counts(const Data *data, int column, const int64_t *samples, int64_t n, int64_t *counts)

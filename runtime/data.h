@@ -47,6 +47,11 @@ typedef struct Data {
     int64_t *chosen;   /* the numbers */
 } Data;
 
+/* Whether part `part` of a source call is the path of a file or of a folder, and what the reader calls it; NULL: it has none
+ * such. */
+typedef enum { DATA_NO_PATH, DATA_FILE, DATA_FOLDER } DataPath;
+DataPath nn_data_path(const nn_value *source, int part, const char **name);
+
 /* Reads what a source call like mnist("data/mnist") names. Relative paths are looked for in `directory` (that of the
  * .nn file) first, then in the current one. */
 bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fault *f);

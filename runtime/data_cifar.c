@@ -127,7 +127,7 @@ static bool read_cifar(const Cifar *cifar, const Call *call, Data *data, Fault *
 
     if (!nn_call_text(call, 0, "folder", NULL, &folder, f))
         return false;
-    data->origin = nn_call_find(call, folder, f);
+    data->origin = nn_call_find(call, 0, folder, f);
     if (data->origin == NULL ||
         nn_column_add(data, "image", &(Column){.type = DATA_U8, .rank = 3, .shape = {3, 32, 32}}, 0, f) == NULL)
         return false;

@@ -427,7 +427,7 @@ bool nn_read_csv(const Call *call, Data *data, Fault *f)
 
     if (!nn_call_text(call, 0, "path", NULL, &path, f) || !csv_separator(call, path, &c.separator, f))
         return false;
-    data->origin = nn_call_find(call, path, f);
+    data->origin = nn_call_find(call, 0, path, f);
     if (data->origin == NULL)
         return false;
     c.path = data->origin;

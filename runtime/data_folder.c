@@ -85,13 +85,6 @@ static void names_sort(Names *names, int64_t first)
 
 /* --- folders --- */
 
-static bool is_folder(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 static bool is_picture(const char *name)
 {
     static const char *const ends[] = {".png", ".jpg", ".jpeg"};
@@ -126,7 +119,7 @@ static bool list(const char *path, Names *folders, Names *pictures, Fault *f)
             continue;
         if (names_add(folders, path, e->d_name, f)) {
             whole = folders->at[folders->n - 1];
-            if (!is_folder(whole)) {
+            if (!nn_folder_exists(whole)) {
                 free(whole);
                 folders->n--;
             }
@@ -229,7 +222,7 @@ static bool look(const char *path, Listing *p, Fault *f)
     Names folders = {0}, loose = {0};
     bool splits, fine;
 
-    if (!is_folder(path))
+    if (!nn_folder_exists(path))
         return names_add(&p->files, NULL, path, f);
     fine = list(path, &folders, &loose, f);
     splits = fine && has(&folders, "train") && has(&folders, "test");
@@ -334,7 +327,7 @@ bool nn_read_folder(const Call *call, Data *data, Fault *f)
         return nn_fail(f, EXIT_USAGE, "%s: this program was linked without the readers of PNG and JPEG, libnn_images.a", call->reader);
     if (!nn_call_text(call, 0, "path", NULL, &path, f) || !size_of_call(call, &size, f))
         return false;
-    data->origin = nn_call_find(call, path, f);
+    data->origin = nn_call_find(call, 0, path, f);
     fine = data->origin != NULL && look(data->origin, &listing, f) && put_columns(&listing, &size, data, f);
     names_free(&listing.files);
     names_free(&listing.class_names);

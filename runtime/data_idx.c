@@ -210,7 +210,7 @@ static char *mnist_file(const Call *call, const char *folder, const char *part, 
     free(path);
     if (needed)
         nn_fail(f, EXIT_FILE, "%s has no %s-%s (nor %s.%s; packed as .gz or not)%s", folder, part, kind, part, kind,
-                nn_call_help(call, help));
+                nn_call_help(call, 0, help));
     return NULL;
 }
 
@@ -223,7 +223,7 @@ static bool mnist_read(const Call *call, const char *otherwise, Data *data, Faul
 
     if (!nn_call_text(call, 0, "folder", otherwise, &folder, f))
         return false;
-    found = nn_call_find(call, folder, f);
+    found = nn_call_find(call, 0, folder, f);
     if (found == NULL)
         return false;
     paths[0] = mnist_file(call, found, "train-images", images, true, f);
@@ -265,7 +265,7 @@ bool nn_read_idx(const Call *call, Data *data, Fault *f)
     for (int i = 0; i < (call->setting[2] ? 4 : call->setting[1] ? 2 : 1) && done; i++) {
         const char *path;
 
-        done = nn_call_text(call, i, names[i], NULL, &path, f) && (paths[i] = nn_call_find(call, path, f)) != NULL;
+        done = nn_call_text(call, i, names[i], NULL, &path, f) && (paths[i] = nn_call_find(call, i, path, f)) != NULL;
     }
     done = done && idx_read(paths, data, 0, f);
     data->origin = paths[0];

@@ -272,7 +272,7 @@ bool nn_read_npy(const Call *call, Data *data, Fault *f)
 
         if (i > 0 && call->setting[i] == NULL)
             continue;
-        done = nn_call_text(call, i, settings[i], NULL, &path, f) && (found = nn_call_find(call, path, f)) != NULL;
+        done = nn_call_text(call, i, settings[i], NULL, &path, f) && (found = nn_call_find(call, i, path, f)) != NULL;
         if (done) {
             done = npy_open(found, &x[i], f);
             free(found);

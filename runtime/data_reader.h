@@ -21,10 +21,10 @@ bool nn_call_number(const Call *call, int setting, const char *name, double othe
 
 /* A line of help for files that are not there, where they are those of a .nn file; else "". */
 enum { NN_HELP = 300 };
-const char *nn_call_help(const Call *call, char to[NN_HELP]);
+const char *nn_call_help(const Call *call, int setting, char to[NN_HELP]);
 
-/* The path of an existing file or folder; free it. Relative: in the .nn file's directory, else in the current one. */
-char *nn_call_find(const Call *call, const char *path, Fault *f);
+/* The path of an existing file or folder, which a setting names; free it. Relative: in the .nn file's directory, else in the current one. */
+char *nn_call_find(const Call *call, int setting, const char *path, Fault *f);
 
 /* The readers. Each fills an empty Data; on failure the caller frees what is there. */
 bool nn_read_mnist(const Call *call, Data *data, Fault *f);

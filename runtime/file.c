@@ -199,6 +199,13 @@ bool nn_file_exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+bool nn_folder_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static void remove_stale(const char *path)
 {
     DIR *d = opendir(path);

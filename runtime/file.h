@@ -24,6 +24,7 @@ bool nn_directory_make(const char *path, Fault *f);
 /* Makes the last directory only; *made is false where it exists already. */
 bool nn_directory_make_new(const char *path, bool *made, Fault *f);
 bool nn_file_exists(const char *path);
+bool nn_folder_exists(const char *path);
 
 /* Holds a directory for this process until it ends: a descriptor, or -1 and a fault where another one holds it.
  * Removes what a killed process left half written there. */

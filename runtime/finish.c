@@ -64,13 +64,18 @@ static const char *const *row_names(Trainer *t, const nn_output *m)
     return label != NULL && label->classes == m->shape[0] ? (const char *const *)label->class_names : NULL;
 }
 
-/* A row of numbers, or one for each class, with its name behind it. */
+/* A row of numbers, or one for each class, with its name behind it. Above them the names of the columns: in a square table
+ * those of the classes again. */
 static void print_table(Trainer *t, const nn_output *m, const double *values)
 {
-    const char *const *names = row_names(t, m);
+    const char *const *names = row_names(t, m), *const *columns = m->columns;
     int64_t n = nn_shape_size(m->rank, m->shape), width = m->rank == 1 && names != NULL ? 1 : m->shape[m->rank - 1];
 
     printf("%s\n", m->name);
+    if (columns == NULL && m->rank == 2 && m->shape[0] == m->shape[1])
+        columns = names;
+    for (int64_t i = 0; i < width && columns != NULL; i++)
+        printf("%10.10s%s", columns[i], i + 1 < width ? " " : "\n");
     for (int64_t i = 0; i < n; i++) {
         bool last = (i + 1) % width == 0;
 

@@ -44,6 +44,14 @@ typedef struct nn_field {
     int line;
 } nn_field;
 
+/* What the loss wants of each sample: where it is not so, that sample's loss is -inf. */
+typedef struct nn_demand {
+    const char *loss, *text; /* "hinge", "it wants the targets -1 and 1" */
+    const char *field;       /* that it is about, or NULL */
+    bool transformed;        /* it is about what the data section makes of the field */
+    int line, column;
+} nn_demand;
+
 /* A result of predict (floats), or a metric of report (doubles). */
 typedef struct nn_output {
     const char *name;
@@ -52,6 +60,7 @@ typedef struct nn_output {
     size_t offset; /* metrics: bytes from the start of the context, doubles, valid after report */
     bool higher_is_better;
     bool probabilities;
+    const char *const *columns; /* metrics: the names of the last axis' elements, or NULL */
 } nn_output;
 
 /* A state that is a statistic of the training split, along axis 0 of output number `output` of prepare. */
@@ -130,9 +139,10 @@ typedef struct nn_program {
     size_t bytes, align, predict_bytes, prepare_bytes;
     int batch;
 
-    int ntensors, nfields, noutputs, nmetrics, nmeasured, nprepared, nlayers;
+    int ntensors, nfields, ndemands, noutputs, nmetrics, nmeasured, nprepared, nlayers;
     const nn_tensor *tensors;
     const nn_field *fields; /* inputs first, then labels */
+    const nn_demand *demands;
     const nn_output *outputs, *metrics, *prepared; /* metrics[0] is the loss */
     const nn_measured *measured;
     const nn_layer *layers;

@@ -2,6 +2,7 @@
 #include "samples.h"
 
 #include "nn_random.h"
+#include "source.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,94 +13,6 @@ enum {
     SHUFFLE_STREAM = 0x5f3759, /* apart from the streams of the model, which count from 0 */
     SPLIT_SEED = 0,            /* the splits stay the same whatever the seed, so that seeds can be compared */
 };
-
-/* --- the source --- */
-
-/* Names of the parts that may stand without a name, as the readers have them. */
-static const struct { const char *call, *parts[2]; } positions[] = {
-    {"mnist", {"folder", NULL}}, {"fashion_mnist", {"folder", NULL}}, {"cifar10", {"folder", NULL}},
-    {"csv", {"path", NULL}},  {"idx", {"images", "labels"}},    {"npy", {"x", "y"}},
-    {"cifar100", {"folder", NULL}}, {"folder", {"path", NULL}},
-};
-
-static bool part_is_named(const nn_value *call, int part, const char *name)
-{
-    if (call->names != NULL && call->names[part] != NULL)
-        return strcmp(call->names[part], name) == 0;
-    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++)
-        if (strcmp(positions[i].call, call->text) == 0 && part < 2 && positions[i].parts[part] != NULL)
-            return strcmp(positions[i].parts[part], name) == 0;
-    return false;
-}
-
-/* Replaces one path of the source: "PATH" and "DATA=PATH" the first one, "PART=PATH" that part. */
-static bool replace_path(const nn_program *p, const char *given, const nn_value *source, nn_value *parts, Fault *f)
-{
-    const char *equals = strchr(given, '='), *path = equals != NULL ? equals + 1 : given;
-    char name[100] = "";
-    int part;
-
-    if (equals != NULL)
-        snprintf(name, sizeof name, "%.*s", (int)(equals - given), given);
-    if (path[0] == '\0')
-        return nn_fail(f, EXIT_USAGE, "--data=%s names no path", given);
-    for (part = 0; part < source->n; part++)
-        if (parts[part].kind == NN_TEXT &&
-            (name[0] == '\0' || part_is_named(source, part, name) ||
-             (p->data_name != NULL && strcmp(p->data_name, name) == 0)))
-            break;
-    if (part == source->n)
-        return nn_fail(f, EXIT_USAGE, "--data=%s: the data section %s(...) has no path%s%s%s%s", given, source->text,
-                       name[0] != '\0' ? " " : "", name, p->data_name != NULL ? "; say --data PATH, or --data " : "",
-                       p->data_name != NULL ? p->data_name : "");
-    parts[part].text = path;
-    return true;
-}
-
-static nn_value *copy_parts(const nn_value *call, Fault *f)
-{
-    nn_value *parts = nn_new(f, "the data section", (size_t)call->n + 1, sizeof *parts);
-
-    for (int i = 0; i < call->n && parts != NULL; i++)
-        parts[i] = call->parts[i];
-    return parts;
-}
-
-static bool open_source(const nn_program *p, const Options *o, Data *data, Fault *f)
-{
-    const nn_setting *s = nn_setting_find(p->data, p->ndata, "source");
-    char directory[4096];
-    nn_value source, reader, *around, *parts;
-    bool within, fine;
-
-    if (s == NULL || s->value.kind != NN_CALL)
-        return nn_fail(f, EXIT_USAGE, "%s has no data section to train on", p->source);
-    source = s->value;
-    within = source.n > 0 && source.parts[0].kind == NN_CALL; /* pairs(mnist("folder")): the paths are mnist's */
-    reader = within ? source.parts[0] : source;
-    around = copy_parts(&source, f);
-    parts = copy_parts(&reader, f);
-    fine = around != NULL && parts != NULL;
-    for (int i = 0; i < o->ndata && fine; i++)
-        fine = replace_path(p, o->data[i], &reader, parts, f);
-    reader.parts = parts;
-    if (within && fine) {
-        around[0] = reader;
-        source.parts = around;
-    } else {
-        source = reader;
-    }
-    snprintf(directory, sizeof directory, "%s", p->directory != NULL ? p->directory : ".");
-    if (fine) {
-        Fault why = {0};
-
-        fine = nn_data_open(&source, directory, data, &why) ||
-               nn_fail(f, why.status, "%s:%d:%d: %s", p->source, s->line, s->column, why.text);
-    }
-    free(around);
-    free(parts);
-    return fine;
-}
 
 /* --- binding --- */
 
@@ -317,7 +230,7 @@ bool nn_samples_open(const nn_program *p, const Options *o, const Settings *s, S
     int64_t n;
 
     *samples = (Samples){0};
-    if (!open_source(p, o, &samples->data, f))
+    if (!nn_source_open(p, o, &samples->data, f))
         return false;
     if (!bind_fields(p, samples, f) || !cut_splits(s, samples, f) || !open_augment(p, samples, f)) {
         nn_samples_close(samples);

@@ -101,6 +101,8 @@ static bool fail_not_finite(const Training *r, int n, Fault *f)
     const nn_tensor *bad = nn_tensor_not_finite(p, r->t->ctx);
     char field[200], where[300];
 
+    if (!nn_trainer_demands(r->t, r->fields, n, f))
+        return false;
     if (bad != NULL)
         snprintf(where, sizeof where, "%s holds inf or nan (%s:%d)", bad->name, p->source, bad->line);
     else if (nn_fields_not_finite(p, r->fields, n, field, sizeof field))

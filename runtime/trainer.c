@@ -400,6 +400,42 @@ const double *nn_trainer_metric(const Trainer *t, int metric)
     return (const double *)(const void *)((const char *)t->ctx + t->p->metrics[metric].offset);
 }
 
+static void put_range(const nn_program *p, const nn_demand *d, void *const *fields, int n, char *to, size_t room)
+{
+    snprintf(to, room, "the data has others");
+    for (int i = 0; i < p->nfields && n > 0; i++) {
+        int64_t size = nn_shape_size(p->fields[i].rank, p->fields[i].shape);
+        const float *x = fields[i];
+        double least = HUGE_VAL, most = -HUGE_VAL;
+
+        if (d->field == NULL || strcmp(p->fields[i].name, d->field) != 0 || p->fields[i].classes > 0)
+            continue;
+        for (int64_t k = 0; k < n * size; k++) {
+            least = fmin(least, (double)x[k]);
+            most = fmax(most, (double)x[k]);
+        }
+        snprintf(to, room, "%s goes from %g to %g%s", d->field, least, most, d->transformed ? " before its transform" : "");
+    }
+}
+
+bool nn_trainer_demands(Trainer *t, void *const *fields, int n, Fault *f)
+{
+    const nn_program *p = t->p;
+    char found[200];
+
+    if (n > 0 && p->ndemands > 0 &&
+        (p->reset(t->ctx) != NN_OK || p->eval(t->ctx, (const void *const *)fields, n) != NN_OK || p->report(t->ctx) != NN_OK))
+        return true;
+    for (int i = 0; i < p->ndemands && *nn_trainer_metric(t, 0) == -HUGE_VAL; i++) {
+        const nn_demand *d = &p->demands[i];
+
+        put_range(p, d, fields, n, found, sizeof found);
+        nn_fail(f, EXIT_FILE, "%s:%d:%d: %s: %s, but %s (%s)", p->source, d->line, d->column, d->loss, d->text, found,
+                t->samples.data.origin);
+    }
+    return f->status == 0;
+}
+
 bool nn_trainer_evaluate(Trainer *t, Split split, const volatile int *stop, Fault *f)
 {
     const nn_program *p = t->p;
@@ -421,5 +457,5 @@ bool nn_trainer_evaluate(Trainer *t, Split split, const volatile int *stop, Faul
     }
     if (status == NN_OK)
         status = p->report(t->ctx);
-    return status == NN_OK || nn_trainer_fail(t, status, "evaluation", f);
+    return status == NN_OK ? nn_trainer_demands(t, NULL, 0, f) : nn_trainer_fail(t, status, "evaluation", f);
 }

@@ -67,6 +67,9 @@ bool nn_trainer_fail(const Trainer *t, int status, const char *what, Fault *f);
 /* Loss and metrics over a split: afterwards nn_trainer_metric gives them. `stop` is looked at between batches:
  * false without a fault means that it was set. */
 bool nn_trainer_evaluate(Trainer *t, Split split, const volatile int *stop, Fault *f);
+/* False and the reason where the loss tells that samples are not what it demands: those of a batch, or, where n is 0, those
+ * that were reported of. */
+bool nn_trainer_demands(Trainer *t, void *const *fields, int n, Fault *f);
 const double *nn_trainer_metric(const Trainer *t, int metric);
 
 /* The commands. What they print is on standard output; they return false with a fault, or true. */

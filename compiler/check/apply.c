@@ -83,7 +83,11 @@ static Val run_layer(Checker *c, Frame *f, const LayerVal *l, Def *def, int n, V
 
     if (!bind_settings(c, f, body, def, l->nargs, l->args, at))
         return val_error();
-    if (ports && ports->n && !bind_inputs(c, f, body, def, n, inputs, at))
+    bool defaults = c->applies_default, bound;
+    c->applies_default = false; /* a sum among its sizes is no loss */
+    bound = !ports || !ports->n || bind_inputs(c, f, body, def, n, inputs, at);
+    c->applies_default = defaults;
+    if (!bound)
         return val_error();
     bool training = c->training;
     c->training &= !is_frozen(c, body->path);

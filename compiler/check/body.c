@@ -222,6 +222,11 @@ void run_assert(Checker *c, Frame *f, const Node *n)
     Text t = {.arena = c->arena}, values = {.arena = c->arena};
     bool yes;
 
+    if (c->in_loss && dynamic(c, f, NULL, cond)) {
+        if (c->judging.end)
+            demand(c, f, cond, why);
+        return;
+    }
     if (!eval_condition(c, f, cond, &yes) || yes)
         return;
     tree_source(&t, cond);
@@ -309,6 +314,7 @@ Val run_block(Checker *c, Frame *f, const Node *block, const Node *outputs)
         }
         b->used = true;
         items[i] = b->val;
+        items[i].text = outputs->child[i]->text;
         check_output(c, f, outputs->child[i], b->val);
     }
     for (int i = 0; i < f->binds.n; i++)

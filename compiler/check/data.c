@@ -9,17 +9,18 @@ static const struct {
     int rank; /* -1: whatever the file holds */
     int64_t size[3];
     int classes; /* -1: whatever is needed */
+    double least, most; /* of numbers: both occur */
 } known[] = {
-    {"mnist", "image", 3, {1, 28, 28}, 0},         {"mnist", "label", 0, {0}, 10},
-    {"fashion_mnist", "image", 3, {1, 28, 28}, 0}, {"fashion_mnist", "label", 0, {0}, 10},
-    {"cifar10", "image", 3, {3, 32, 32}, 0},       {"cifar10", "label", 0, {0}, 10},
-    {"cifar100", "image", 3, {3, 32, 32}, 0},      {"cifar100", "label", 0, {0}, 100},
-    {"cifar100", "coarse", 0, {0}, 20},
-    {"folder", "image", -1, {0}, 0},               {"folder", "label", 0, {0}, -1},
-    {"idx", "image", -1, {0}, 0},                  {"idx", "label", -1, {0}, -1},
-    {"npy", "x", -1, {0}, 0},                      {"npy", "label", -1, {0}, -1},
-    {"points", "x1", 0, {0}, 0},                   {"points", "x2", 0, {0}, 0},
-    {"points", "label", 0, {0}, 0},
+    {"mnist", "image", 3, {1, 28, 28}, 0, 0, 255},         {"mnist", "label", 0, {0}, 10, 0, 0},
+    {"fashion_mnist", "image", 3, {1, 28, 28}, 0, 0, 255}, {"fashion_mnist", "label", 0, {0}, 10, 0, 0},
+    {"cifar10", "image", 3, {3, 32, 32}, 0, 0, 255},       {"cifar10", "label", 0, {0}, 10, 0, 0},
+    {"cifar100", "image", 3, {3, 32, 32}, 0, 0, 255},      {"cifar100", "label", 0, {0}, 100, 0, 0},
+    {"cifar100", "coarse", 0, {0}, 20, 0, 0},
+    {"folder", "image", -1, {0}, 0, 0, 255},               {"folder", "label", 0, {0}, -1, 0, 0},
+    {"idx", "image", -1, {0}, 0, 0, 0},                    {"idx", "label", -1, {0}, -1, 0, 0},
+    {"npy", "x", -1, {0}, 0, 0, 0},                        {"npy", "label", -1, {0}, -1, 0, 0},
+    {"points", "x1", 0, {0}, 0, 0, 0},                     {"points", "x2", 0, {0}, 0, 0, 0},
+    {"points", "label", 0, {0}, 0, -1, 1},
 };
 
 /* Settings of a data section that are no fields: the trainer's business. */
@@ -95,7 +96,7 @@ static bool pairs_columns(Checker *c, Frame *f, const Node *source)
             c->raws.at[kept++] = c->raws.at[i];
     c->raws.n = kept;
     if (pairs)
-        raw_new(c, "label", 0, NULL, 0, source->span);
+        raw_new(c, "label", 0, NULL, 0, source->span)->most = 1;
     return true;
 }
 
@@ -110,8 +111,11 @@ static bool reader_columns(Checker *c, Frame *f, const Node *source)
     if (strcmp(name->text, "shapes") == 0)
         return shapes_columns(c, f, source);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].reader, name->text) == 0)
-            raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+        if (strcmp(known[i].reader, name->text) == 0) {
+            Raw *r = raw_new(c, known[i].field, known[i].rank, known[i].size, known[i].classes, name->span);
+            r->least = known[i].least;
+            r->most = known[i].most;
+        }
     if (strcmp(name->text, "csv") == 0)
         c->ncolumns = csv_columns(c, source, &c->columns);
     if (strcmp(name->text, "table") == 0)

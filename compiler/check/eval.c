@@ -331,7 +331,7 @@ static Val eval_member(Checker *c, Frame *f, const Node *n)
         int rank = sample_rank(f, v.tensor);
         if (strcmp(n->text, "rank") == 0)
             return val_number(rank);
-        if (strcmp(n->text, "classes") == 0 && tensor_classes(c, v.tensor))
+        if (strcmp(n->text, "classes") == 0)
             return val_number(tensor_classes(c, v.tensor));
         for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
             if (strcmp(axes[i].name, n->text) == 0 && rank >= axes[i].rank)

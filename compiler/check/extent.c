@@ -20,9 +20,8 @@ Val cached(Checker *c, Frame *f, const Node *n)
     }
     if (defaults && v.kind == VAL_LAYER && !c->element_default)
         v = apply(c, f, v, 2, (Val[]){c->output, c->label}, n);
-    if (v.kind == VAL_LIST && v.n && v.items[0].kind == VAL_TENSOR) { /* a loss and what it predicts */
-        v = v.items[0];
-    }
+    if (v.kind == VAL_LIST && v.n && v.items[0].kind == VAL_TENSOR) /* a loss and what it predicts */
+        v = c->metric ? metric_table(c, f, v) : v.items[0];
     Cached made = {n, f, v};
     PUSH(c->arena, c->cache, made);
     return v;

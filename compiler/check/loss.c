@@ -29,11 +29,17 @@ Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const ch
         return val_error();
     }
     c->space = space;
+    c->in_loss = strcmp(space, "losses") == 0;
     c->applies_default = true;
     Val v = lift(c, f, n, name);
-    c->applies_default = false;
+    c->applies_default = c->in_loss = false;
     c->space = NULL;
     return v;
+}
+
+static bool same_shape(const Tensor *a, const Tensor *b)
+{
+    return a->rank == b->rank && memcmp(a->size, b->size, (size_t)a->rank * sizeof *a->size) == 0;
 }
 
 /* loss = (sum over real samples of the loss of each) / total; over further axes the mean. */
@@ -60,6 +66,32 @@ static Tensor *total_loss(Checker *c, Frame *f, Val v)
     return loss;
 }
 
+Val metric_table(Checker *c, Frame *f, Val results)
+{
+    const Tensor *first = results.items[0].tensor;
+    Index *k = index_new(c->arena, "k", results.n), *out[MAX_RANK];
+    Expr *subs[MAX_RANK], *e = NULL;
+    int rank = first->rank;
+
+    for (int i = 0; i < results.n; i++)
+        if (results.items[i].kind != VAL_TENSOR || results.items[i].tensor->batched || rank > MAX_RANK - 2 ||
+            !same_shape(first, results.items[i].tensor))
+            return results.items[0];
+    for (int i = 0; i < rank; i++) {
+        out[i] = index_new(c->arena, "i", first->size[i]);
+        subs[i] = expr_index(c->arena, out[i]);
+    }
+    out[rank] = k;
+    c->headings = NEW_ARRAY(c->arena, const char *, results.n);
+    for (int i = results.n; i-- > 0;) {
+        Expr *column = expr_load(c->arena, results.items[i].tensor, subs, false);
+        Expr *here = expr_op(c->arena, "eq", expr_index(c->arena, k), expr_number(c->arena, i), NULL);
+        e = e ? expr_op(c->arena, "select", here, column, e) : column;
+        c->headings[i] = results.items[i].text;
+    }
+    return val_tensor(materialise(c, f, "table", EQ_MAP, e, rank + 1, out, results.span), results.span);
+}
+
 static void report_metric(Checker *c, Frame *f, const char *name, Expr *e, int nth, bool higher)
 {
     Index *out[MAX_RANK];
@@ -74,6 +106,7 @@ static void report_metric(Checker *c, Frame *f, const char *name, Expr *e, int n
             out[n++] = e->args[i]->index;
         }
     o.rank = n;
+    o.columns = c->headings;
     Tensor *t = materialise(c, f, arena_print(c->arena, "report.%d", nth), EQ_MAP, e, n, out, NOWHERE);
     t->wanted = true;
     o.tensor = t->name;
@@ -100,9 +133,13 @@ Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scop
         train_needs(train, "loss", "cross_entropy");
         return NULL;
     }
+    c->judging = setting->child[0]->span;
+    c->demands.n = 0;
     Val v = train_value(c, f, setting->child[0], "losses", "loss.each");
+    c->judging = NOWHERE;
     if (v.kind != VAL_TENSOR)
         return NULL;
+    v = demanded(c, f, v);
     Tensor *loss = c->report ? NULL : total_loss(c, f, v);
     c->metric = "loss";
     c->nsums = 0;
@@ -119,10 +156,12 @@ Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scop
         }
         c->metric = t.s;
         c->nsums = 0;
+        c->headings = NULL;
         v = train_value(c, f, metrics->child[i], "metrics", "metric");
         if (v.kind == VAL_TENSOR)
             report_metric(c, f, t.s, metric_mean(c, f, v), i + 1, higher_is_better(t.s));
         c->metric = NULL;
+        c->headings = NULL;
     }
     return loss;
 }

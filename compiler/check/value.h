@@ -12,6 +12,7 @@
  * data.c      fields and their transforms       setting.c  data and train sections for the trainer
  * reader.c    which readers there are           train.c    the settings of a training
  * model.c     the model, run for one graph      loss.c     loss and metrics
+ * demand.c    what a loss demands of the data   shown.c    what a loss shows of an output
  * program.c   model and train to the graphs     update.c   penalties, clipping, optimizer, schedule */
 #ifndef NNC_VALUE_H
 #define NNC_VALUE_H
@@ -40,7 +41,7 @@ struct Raw;
 typedef struct Val {
     ValKind kind;
     double number, until;
-    const char *text;
+    const char *text; /* WORD, TEXT, DURATION; one of several results: its name */
     int n;
     struct Val *items;
     Tensor *tensor; /* VAL_TENSOR; VAL_EXPR: whose element it is, or NULL */
@@ -143,6 +144,7 @@ typedef struct Raw {
     int rank; /* -1: not known before it is used */
     int64_t size[MAX_RANK];
     int classes;     /* 0: real numbers, -1: not known before it is used */
+    double least, most; /* both occur; equal: not known */
     bool label;
     Span where;
     const Graph *graph; /* the graph that `tensor` is an input of */
@@ -182,6 +184,7 @@ typedef struct Checker {
     bool report;    /* batch sums are read from the metric states, not computed */
     const char *metric; /* name of the metric being lowered: batch sums go to states; or NULL */
     int nsums;          /* batch sums of this metric so far */
+    const char **headings; /* of its columns, where it has several results; else NULL */
     const char *space;  /* namespace a train key looks into first, or NULL */
     const Node *file;
     LIST(Def *) defs;
@@ -197,6 +200,9 @@ typedef struct Checker {
     const char **columns;
     bool applies_default; /* a loss named without arguments gets (output, label) */
     Val output, label;    /* what it gets */
+    bool in_loss;         /* a loss is being applied */
+    Span judging;         /* ... which is trained with; else NOWHERE */
+    LIST(Tensor *) demands; /* 1 where the data is what the loss asserts */
     LIST(Tensor *) judged, predicted; /* outputs that a loss was given, and what it makes of them for people to see */
     const char *defining;  /* the tensor on the left of the equation at hand, or NULL */
     Expr *element_default; /* in penalties: the weight, which l2(1e-4) is applied to */
@@ -417,7 +423,6 @@ void run_draw(Checker *c, Frame *f, const Node *n);
 /* --- data.c --- */
 /* The fields of the data section; NULL: those of the model's inputs, and label. False after an error. */
 bool data_open(Checker *c, Frame *f, const Node *data);
-/* A data section that nothing uses: is there such a reader? */
 /* A field by name, transformed as the data section says. */
 Val data_field(Checker *c, const char *name, Span at, bool *found);
 /* A model wants field `name` in this shape: what a reader does not say (idx, npy) is taken from there. */
@@ -431,7 +436,7 @@ const Node *data_source(Checker *c, Frame *f, const Node *data);
 const Node *reader_name(const Node *source); /* `points` for points.xor */
 bool is_pairs(const char *reader);
 bool reader_check(Checker *c, Frame *f, const Node *source);
-void data_check(Checker *c, Frame *f, const Node *data); /* a section that nobody trains on */
+void data_check(Checker *c, Frame *f, const Node *data); /* a section that nobody trains on: is there such a reader? */
 
 /* --- picture.c --- */
 /* The steps of `augment`, checked: a list of calls. */
@@ -480,6 +485,14 @@ Frame *train_scope(Checker *c, const Results *r);
 Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const char *name);
 /* Loss and metrics in step, eval and report; gives the loss to differentiate, or NULL, and their scope. */
 Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scope);
+/* Several results of a metric, one beside the other: their names are headings then. */
+Val metric_table(Checker *c, Frame *f, Val results);
+
+/* --- demand.c --- */
+/* `assert condition` about elements, in a loss; `why` it is wrong not to hold, or NULL. */
+void demand(Checker *c, Frame *f, const Node *condition, const char *why);
+/* The loss of each sample, -inf where it is not what was demanded. */
+Val demanded(Checker *c, Frame *f, Val loss);
 
 /* --- program.c, update.c --- */
 void build_program(Checker *c);

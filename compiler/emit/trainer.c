@@ -145,11 +145,46 @@ static void print_fields(Text *t, const Program *p)
     text_print(t, "};\n\n");
 }
 
+static void print_demands(Text *t, const Program *p)
+{
+    if (p->demands.n == 0)
+        return;
+    text_print(t, "/* loss, what it wants, of which field, transformed, line, column */\nstatic const nn_demand demands[] = {\n");
+    for (int i = 0; i < p->demands.n; i++) {
+        const Demand *d = &p->demands.at[i];
+        text_print(t, "    {");
+        c_string(t, d->loss);
+        text_print(t, ", ");
+        c_string(t, d->text);
+        text_print(t, ", ");
+        if (d->field)
+            c_string(t, d->field);
+        else
+            text_print(t, "NULL");
+        text_print(t, ", %s, %d, %d},\n", truth(d->transformed), span_line(d->where), span_column(d->where));
+    }
+    text_print(t, "};\n\n");
+}
+
+static void print_columns(Text *t, const Output *o)
+{
+    if (!o->columns) {
+        text_print(t, "NULL");
+        return;
+    }
+    text_print(t, "(const char *const[]){");
+    for (int i = 0; i < o->size[o->rank - 1]; i++) {
+        text_print(t, i ? ", " : "");
+        c_string(t, o->columns[i]);
+    }
+    text_print(t, "}");
+}
+
 static void print_output_table(Text *t, const char *name, int n, const Output *o, int64_t offset)
 {
     if (n == 0)
         return;
-    text_print(t, "/* name, rank, shape, offset in the context, higher is better, probabilities */\n"
+    text_print(t, "/* name, rank, shape, offset in the context, higher is better, probabilities, headings */\n"
                   "static const nn_output %s[] = {\n",
                name);
     for (int i = 0; i < n; i++) {
@@ -157,7 +192,9 @@ static void print_output_table(Text *t, const char *name, int n, const Output *o
         c_string(t, o[i].name);
         text_print(t, ", ");
         print_shape(t, o[i].rank, o[i].size);
-        text_print(t, ", %lld, %s, %s},\n", (long long)offset, truth(o[i].higher_is_better), truth(o[i].probabilities));
+        text_print(t, ", %lld, %s, %s, ", (long long)offset, truth(o[i].higher_is_better), truth(o[i].probabilities));
+        print_columns(t, &o[i]);
+        text_print(t, "},\n");
         if (offset > 0)
             offset += 8 * output_count(&o[i]);
     }
@@ -279,6 +316,7 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
                up, up);
     print_counted(t, "tensors", p->kept.n);
     print_counted(t, "fields", p->fields.n);
+    print_counted(t, "demands", p->demands.n);
     print_counted(t, "outputs", p->outputs.n);
     print_counted(t, "metrics", p->metrics.n);
     print_counted(t, "prepared", nprepared);
@@ -341,6 +379,7 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     text_print(t, "extern const nn_kernel %s_profile[];\nfloat %s_multiply_add(long n);\n\n", emit_prefix(t->arena, p), emit_prefix(t->arena, p));
     print_tensors(t, p, plan);
     print_fields(t, p);
+    print_demands(t, p);
     print_output_table(t, "outputs", p->outputs.n, p->outputs.at, 0);
     print_output_table(t, "metrics", p->metrics.n, p->metrics.at, plan->metrics);
     print_output_table(t, "prepared", nprepared, prepared, 0);

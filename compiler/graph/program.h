@@ -45,6 +45,7 @@ typedef struct Output {
     const char *tensor; /* its name in the graph */
     int rank;
     int64_t size[MAX_RANK]; /* of one sample */
+    const char **columns;   /* metrics: the names of the last axis' elements, or NULL */
     bool higher_is_better;  /* metrics: what `best` means */
     bool probabilities;     /* predict: sums to one over the classes, so the trainer may name the best class */
 } Output;
@@ -70,6 +71,14 @@ typedef struct Setting {
 
 typedef LIST(Setting) SettingList;
 
+/* What a loss demands of each sample, which is not known before the data is there. */
+typedef struct Demand {
+    const char *loss, *text; /* "hinge", "it wants targets -1 and 1" */
+    const char *field;       /* that it is about, or NULL */
+    bool transformed;        /* what is demanded is not of the field as the data has it */
+    Span where;              /* the loss in the train section */
+} Demand;
+
 /* A part of the training, with a step of its own: `head { freeze = body ... }`. */
 enum { MAX_PHASES = 4 };
 typedef struct TrainPhase {
@@ -94,6 +103,7 @@ typedef struct Program {
     SettingList train;   /* epochs, batch, lr, seed, stop, checkpoint, restarts ... */
     LIST(TrainPhase) phases; /* empty where the training has one part only; else step and train are those of the first */
     const char *data_name;
+    LIST(Demand) demands;
 
     /* NULL where the file has no train section: step, eval, report.
      * init     draws every parameter and initial state (wanted tensors named as the kept ones)

@@ -469,6 +469,32 @@ def losses():
         w.loss("focal", {"z": z}, focal, label, c)
         w.loss("dice", {"z": z}, dice(1), label, c)
         w.loss("dice(smooth = 0.1)", {"z": z}, dice(0.1), label, c)
+    for b, c, h, v, none in [(3, 4, 5, 1, 255), (1, 3, 4, 17, 3), (5, 2, 1, 2, 1)]:  # labels that are ignored, most of them no class
+        z, label = draw(b, c, h, v), torch.randint(c, (b, h, v))
+        label[torch.rand(b, h, v) < 0.3] = none
+        label[0, 0, 0] = 0
+        weight = short(torch.rand(c) + 0.2)
+        words = ", ".join(repr(float(x)) for x in weight)
+        here = (label != none).double()
+
+        def focal(z, l):
+            logp = F.log_softmax(z, 1).gather(1, (l * (l < c))[:, None])[:, 0]
+            return (-(1 - logp.exp()) ** 2 * logp * (l != none)).sum() / (l != none).sum()
+
+        def dice(z, l):
+            p, t = F.softmax(z, 1) * here[:, None], F.one_hot(l, 256).permute(0, 3, 1, 2).double()[:, :c] * here[:, None]
+            return (1 - (2 * (p * t).sum((2, 3)) + 1) / ((p + t).sum((2, 3)) + 1)).mean()
+        w.loss(f"cross_entropy(ignore = {none})", {"z": z}, lambda z, l: F.cross_entropy(z, l, ignore_index=none), label, max(c, none + 1))
+        w.loss(f"cross_entropy(smoothing = 0.2, weight = [{words}], ignore = {none})", {"z": z},
+               lambda z, l: F.cross_entropy(z, l, weight, ignore_index=none, label_smoothing=0.2), label, max(c, none + 1))
+        w.loss(f"focal(ignore = {none})", {"z": z}, focal, label, max(c, none + 1))
+        w.loss(f"dice(ignore = {none})", {"z": z}, dice, label, max(c, none + 1))
+        z, label = z[:, :, 0, 0], label[:, 0, 0]
+        w.loss(f"cross_entropy(ignore = {none})", {"z": z}, lambda z, l: F.cross_entropy(z, l, ignore_index=none), label, max(c, none + 1))
+        w.loss(f"cross_entropy(smoothing = 0.2, weight = [{words}], ignore = {none})", {"z": z},
+               lambda z, l: F.cross_entropy(z, l, weight, ignore_index=none, label_smoothing=0.2), label, max(c, none + 1))
+        w.loss(f"nll(weight = [{words}], ignore = {none})", {"z": z}, lambda z, l: F.nll_loss(z, l, weight, ignore_index=none), label, max(c, none + 1))
+        w.loss(f"focal(ignore = {none})", {"z": z}, focal, label, max(c, none + 1))
 
 
 # ---- optimizers, schedules, metrics
@@ -628,6 +654,26 @@ def metrics():
         for t in 0, 0.5:
             table = [[((yes == i) & ((s[:, 0] > t) == bool(j))).sum() for j in (0, 1)] for i in (0, 1)]
             w.metric(f"confusion(threshold = {t})", s, yes, torch.tensor(table))
+    for b, c, h, v in [(5, 4, 2, 2), (12, 3, 3, 1), (33, 5, 1, 2)]:  # labels of 255, which are no class
+        z, l = draw(b, c, h, v), torch.randint(c, (b, h, v))
+        l[torch.rand(b, h, v) < 0.3] = 255
+        for z, l in (z, l), (z[:, :, 0, 0], l[:, 0, 0]):
+            g, here = z.argmax(1), l < c
+            tp = torch.tensor([((g == k) & (l == k)).sum() for k in range(c)]).double()
+            gp = torch.tensor([((g == k) & here).sum() for k in range(c)]).double()
+            ap = torch.tensor([(l == k).sum() for k in range(c)]).double()
+            w.metric("accuracy", z, l, (g == l).sum() / here.sum(), 256)
+            w.metric("confusion", z, l, torch.tensor([[((l == i) & (g == j)).sum() for j in range(c)] for i in range(c)]), 256)
+            if z.dim() > 2:
+                w.metric("iou", z, l, (tp / (gp + ap - tp).clamp(min=1)).mean(), 256)
+                continue
+            zz, ll = z[here], l[here]
+            w.metric("errors", z, l, (here & (g != l)).sum(), 256)
+            w.metric("top(2)", z, l, (zz.topk(2).indices == ll[:, None]).any(1).double().mean(), 256)
+            w.metric("precision", z, l, (tp / gp.clamp(min=1)).mean(), 256)
+            w.metric("f1", z, l, (2 * tp / (gp + ap).clamp(min=1)).mean(), 256)
+            w.metric("perplexity", z, l, F.cross_entropy(zz, ll).exp(), 256)
+            w.metric("bits_per_char", z, l, F.cross_entropy(zz, ll) / math.log(2), 256)
     for b, c in [(1, 2), (5, 3), (33, 4)]:  # a question of yes or no for each output
         z, yes = draw(b, c), torch.randint(2, (b, c)).double()
         tp, gp, ap = ((z > 0) * yes).sum(0), (z > 0).sum(0), yes.sum(0)

@@ -28,7 +28,7 @@ START_TEST(eval_knows_classes_by_name)
     snprintf(whole, sizeof whole, "%.299s", out);
     SAYS(whole, "\"confusion\":[2,0,0,0,0,0,0,0,2]}");
     RUN(0, "eval --split=train --data few.csv");
-    SAYS(out, "confusion\n         2          0          0  blue\n         0          0          0  green, dark\n");
+    SAYS(out, "confusion\n      blue green, dar        red\n         2          0          0  blue\n         0          0          0  green, dark\n");
     write_file("new.csv", "a,b,label\n-1,0,red\n0.1,2,pink\n");
     RUN(4, "eval --split=train --data new.csv");
     SAYS(err, "the class 'pink', which the model was not trained on");
@@ -117,8 +117,9 @@ static const struct { const char *command; int status; const char *says; } mista
     {"train --valid=95", 2, "valid takes 95"},
     {"train --data=none.csv", 4, "tiny.nn:1:8: csv: cannot open "},
     {"train --data=none.csv", 4, "none.csv: No such file or directory\n  help: --data PATH says where it lies\n"},
-    {"train --data colours=none.csv", 2, "has no path colours"},
+    {"train --data colours=none.csv", 2, "has no path 'colours'"},
     {"train --data points=none.csv", 4, "none.csv"},
+    {"train --data elsewhere", 4, "elsewhere/points.csv): it has x, y"},
     {"train --data path=wrong.csv", 4, "tiny.nn:9: the model wants a, which is not in the data"},
     {"train --data many.csv", 4, "label has 3 classes in the model, but 4 in the data"},
     {"train --run=../x", 2, "plain name"},
@@ -137,6 +138,8 @@ START_TEST(mistakes_are_explained)
     write_file("wrong.csv", "x,y,label\n1,2,red\n3,4,blue\n");
     write_file("many.csv", "a,b,label\n1,2,p\n3,4,q\n5,6,r\n7,8,s\n");
     write_file("empty", "");
+    ck_assert_int_eq(mkdir("elsewhere", 0777), 0);
+    write_file("elsewhere/points.csv", "x,y,label\n1,2,red\n3,4,blue\n");
     RUN(mistakes[_i].status, mistakes[_i].command);
     SAYS(err, mistakes[_i].says);
     ck_assert_msg(mistakes[_i].status != 2 || access("runs", F_OK) != 0, "a run is left behind");

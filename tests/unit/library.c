@@ -27,12 +27,13 @@ static const char *const layers[] = {
     "[identity, conv(4, 3, pad = 1) -> batchnorm] -> add -> relu",
 };
 
-/* Losses of class scores, and of numbers. */
+/* Losses of class scores, and of numbers, with what they want of the label. */
 static const char *const class_losses[] = {
-    "cross_entropy", "cross_entropy(smoothing = 0.1)", "focal", "focal(gamma = 1.5)",
+    "cross_entropy", "cross_entropy(smoothing = 0.1)", "focal", "focal(gamma = 1.5)", "cross_entropy(ignore = 1)",
 };
-static const char *const number_losses[] = {
-    "mse", "mae", "huber", "smooth_l1", "hinge", "kl", "binary_cross_entropy", "cosine", "0.5 * mse",
+static const struct { const char *loss, *label; } number_losses[] = {
+    {"mse", "label"}, {"mae", "label"}, {"huber", "label"}, {"smooth_l1", "label"}, {"hinge", "sign(label)"}, {"kl", "[(label + 1) / 2]"},
+    {"binary_cross_entropy", "(label + 1) / 2"}, {"cosine", "label"}, {"0.5 * mse", "label"},
 };
 
 /* What else changes the step. */
@@ -54,13 +55,13 @@ static const char *image_model(Arena *a, const char *layer, const char *loss, co
                        layer, loss, optimizer, setting);
 }
 
-static const char *number_model(Arena *a, const char *loss)
+static const char *number_model(Arena *a, const char *loss, const char *label)
 {
     return arena_print(a,
-                       "data d = points.spiral(100) {\n    x = [x1, x2]\n}\n"
+                       "data d = points.spiral(100) {\n    x = [x1, x2]\n    label = %s\n}\n"
                        "model M of x[2] = x -> dense(5) -> tanh -> dense(1)\n"
                        "train M on d {\n    loss = %s\n    optimizer = sgd(lr = 0.1)\n    batch = 4\n    epochs = 1\n}\n",
-                       loss);
+                       label, loss);
 }
 
 static Program *compile(Arena *a, const char *text)
@@ -189,7 +190,7 @@ START_TEST(test_number_loss)
 {
     Arena *a = arena_new();
 
-    check_model(a, number_model(a, number_losses[_i]));
+    check_model(a, number_model(a, number_losses[_i].loss, number_losses[_i].label));
 }
 END_TEST
 

@@ -248,13 +248,13 @@ static const nn_field tiny_fields[] = {
     {"b", 0, {0}, 0, false, 9},
     {"label", 0, {0}, TINY_OUT, true, 16},
 };
-static const nn_output tiny_outputs[] = {{"output", 1, {TINY_OUT}, 0, false, true}};
+static const nn_output tiny_outputs[] = {{"output", 1, {TINY_OUT}, 0, false, true, NULL}};
 static const nn_output tiny_metrics[] = {
-    {"loss", 0, {0}, offsetof(Tiny, loss), false, false},
-    {"accuracy", 0, {0}, offsetof(Tiny, accuracy), true, false},
-    {"confusion", 2, {TINY_OUT, TINY_OUT}, offsetof(Tiny, confusion), false, false},
+    {"loss", 0, {0}, offsetof(Tiny, loss), false, false, NULL},
+    {"accuracy", 0, {0}, offsetof(Tiny, accuracy), true, false, NULL},
+    {"confusion", 2, {TINY_OUT, TINY_OUT}, offsetof(Tiny, confusion), false, false, NULL},
 };
-static const nn_output tiny_prepared[] = {{"x", 1, {TINY_IN}, 0, false, false}};
+static const nn_output tiny_prepared[] = {{"x", 1, {TINY_IN}, 0, false, false, NULL}};
 static const nn_measured tiny_measured[] = {{TINY_MEAN, 0, false}, {TINY_MEAN + 1, 0, true}};
 static const nn_layer tiny_layers[] = {
     {"hidden", "dense(8)", 1, {TINY_HIDDEN}, 24, 48, 0, 11},
