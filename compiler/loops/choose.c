@@ -168,17 +168,21 @@ static double volume(const Equation *q, int from, int to)
 
 static double vectors_in(int64_t n) { return (double)((n + LANES - 1) / LANES); }
 
-/* The last index of the result, if its neighbours are neighbours there. */
+/* The index of the result whose neighbours are neighbours there, as j's are at 5 * i + j. */
 static Index *last_index(const Equation *q)
 {
-    const Expr *e = q->at[q->out->rank - 1];
+    Index *last = NULL;
+    Affine f;
 
-    if (e->kind != EXPR_INDEX || e->index->batch)
+    if (!expr_affine(q->at[q->out->rank - 1], &f))
         return NULL;
-    for (int a = 0; a + 1 < q->out->rank; a++)
-        if (expr_has_index(q->at[a], e->index))
+    for (int k = 0; k < f.n; k++)
+        if (f.coef[k] == 1 && !f.index[k]->batch)
+            last = f.index[k];
+    for (int a = 0; last && a + 1 < q->out->rank; a++)
+        if (expr_has_index(q->at[a], last))
             return NULL;
-    return e->index;
+    return last;
 }
 
 /* Reduced indices, best first: the one with the fewest loads that must go lane by lane. */
