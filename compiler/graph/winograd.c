@@ -16,9 +16,9 @@
  *
  *     w[o,c,p,q] = tail(sum[b,i,j] g[b,o,i,j] * x?[b,c,i+p-1,j+q-1])
  *
- *     V[b,a,e,c,t] = (B' x B)[a,e]          as above, tiles side by side
- *     D[b,a,e,o,t] = (A g A')[a,e]          of tile t, m x m elements, 0 beyond the edge
- *     S[a,e,o,c] = sum[b,t] D[b,a,e,o,t] * V[b,a,e,c,t]
+ *     V[b,a,e,c,r,t] = (B' x B)[a,e]        as above, tiles side by side: t of strip r, which is some rows of them
+ *     D[b,a,e,o,r,t] = (A g A')[a,e]        of such a tile, m x m elements, 0 beyond the edge
+ *     S[a,e,o,c] = sum[b,r,t] D[b,a,e,o,r,t] * V[b,a,e,c,r,t]
  *     W[o,c,p,q] = (G' S G)[p,q]
  *     w[o,c,p,q] = tail(W[o,c,p,q])
  *
@@ -187,27 +187,30 @@ static Expr *step_at(const Winograd *p, const Window *w, int axis, int k)
     return number(p->arena, w->turned[axis] ? WINDOW - 1 - k : k);
 }
 
-/* m * tile + k: a place in the picture; k may be an index. */
-static Expr *in_tile(const Winograd *p, const Window *w, Index *tile, Expr *k)
+/* factor * e + more */
+static Expr *scaled(const Winograd *p, int64_t factor, Expr *e, Expr *more)
 {
-    Expr *start = expr_op(p->arena, "mul", number(p->arena, w->method->m), expr_index(p->arena, tile), NULL);
-
-    return expr_simplify(p->arena, expr_op(p->arena, "add", start, k, NULL));
+    return expr_simplify(p->arena, expr_op(p->arena, "add", expr_op(p->arena, "mul", number(p->arena, factor), e, NULL), more, NULL));
 }
 
-/* Which tile: row by row. */
-static Expr *tile_number(const Winograd *p, const Window *w, Index *const *tile)
+static Expr *new_tile(const Winograd *p, const Window *w, int axis)
 {
-    Arena *a = p->arena;
-    Expr *row = expr_op(a, "mul", number(a, tiles_of(w, w->method, 1)), expr_index(a, tile[0]), NULL);
+    const char *name = arena_print(p->arena, "t%s", w->place[axis]->name);
 
-    return expr_simplify(a, expr_op(a, "add", row, expr_index(a, tile[1]), NULL));
+    return expr_index(p->arena, index_new(p->arena, name, tiles_of(w, w->method, axis)));
 }
 
-static void new_tiles(const Winograd *p, const Window *w, Index **tile)
+/* A strip of tiles for a sum over tiles and samples: so many rows that what is added in one strip is more than what it costs
+ * to add up its samples. */
+enum { LEAST_IN_STRIP = 8 };
+
+static int64_t rows_in_strip(const Window *w)
 {
-    for (int axis = 0; axis < 2; axis++)
-        tile[axis] = index_new(p->arena, arena_print(p->arena, "t%s", w->place[axis]->name), tiles_of(w, w->method, axis));
+    int64_t all = tiles_of(w, w->method, 0), rows = 1;
+
+    while (rows < all && (all % rows != 0 || rows * tiles_of(w, w->method, 1) < LEAST_IN_STRIP))
+        rows++;
+    return rows;
 }
 
 static void new_points(const Winograd *p, const Window *w, Index **point)
@@ -224,7 +227,7 @@ typedef struct Taken {
     const Window *w;
     const Expr *load;
     Rename others; /* of what is neither a place nor the window's */
-    Index *tile[2];
+    Expr *tile[2]; /* its row and column */
 } Taken;
 
 static Expr *weight_at(int k, int l, const void *user)
@@ -253,7 +256,7 @@ static void find_place(Places *s, const Taken *t, int axis, int k)
     Rename r = t->others;
     int64_t low, high;
 
-    rename_to(&r, w->place[axis], in_tile(t->p, w, t->tile[axis], number(s->arena, k)));
+    rename_to(&r, w->place[axis], scaled(t->p, w->method->m, t->tile[axis], number(s->arena, k)));
     rename_to(&r, w->step[axis], step_at(t->p, w, axis, 0));
     Expr *e = expr_place(s->arena, t->load->args[s->axis[axis]], &r);
     s->place[axis][k] = e;
@@ -346,36 +349,36 @@ static Tensor *make_weights(Winograd *p, const Window *w)
 static Tensor *make_places(Winograd *p, const Window *w, const char *name, Side side, const Expr *load, Index *channel)
 {
     Arena *a = p->arena;
-    Index *point[2], *b = index_like(p, w->batch), *c = index_like(p, channel);
-    Taken s = {.p = p, .w = w, .load = load};
+    Index *point[2], *b = index_like(p, w->batch), *own = index_like(p, channel);
+    Expr *c = expr_index(a, own), *column = new_tile(p, w, 1), *row = new_tile(p, w, 0);
+    Taken s = {.p = p, .w = w, .load = load, .tile = {row, column}};
 
     new_points(p, w, point);
-    new_tiles(p, w, s.tile);
-    rename_to(&s.others, w->batch, expr_index(a, b));
-    rename_to(&s.others, channel, expr_index(a, c));
-    Places places = find_places(&s, side == INPUT ? w->method->n : w->method->m);
-    Expr *at[6] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1])};
+    Expr *at[6] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1]), row, column, c};
     if (w->gradient) {
-        at[3] = expr_index(a, c);
-        at[4] = tile_number(p, w, s.tile);
-    } else {
-        at[3] = expr_index(a, s.tile[0]);
-        at[4] = expr_index(a, s.tile[1]);
-        at[5] = expr_index(a, c);
+        int64_t rows = rows_in_strip(w);
+        Expr *strip = expr_index(a, index_new(a, "r", tiles_of(w, w->method, 0) / rows));
+        row = expr_index(a, index_new(a, row->index->name, rows));
+        s.tile[0] = scaled(p, rows, strip, row);
+        at[3] = c;
+        at[4] = strip;
+        at[5] = scaled(p, tiles_of(w, w->method, 1), row, column);
     }
-    return add_equation(p, w, name, w->gradient ? 5 : 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &places))->out;
+    rename_to(&s.others, w->batch, at[0]);
+    rename_to(&s.others, channel, c);
+    Places places = find_places(&s, side == INPUT ? w->method->n : w->method->m);
+    return add_equation(p, w, name, 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &places))->out;
 }
 
 static Tensor *make_products(Winograd *p, const Window *w, Tensor *weights, Tensor *places)
 {
     Arena *a = p->arena;
-    Index *point[2], *tile[2], *c = index_like(p, w->channel);
+    Index *point[2], *c = index_like(p, w->channel);
 
     new_points(p, w, point);
-    new_tiles(p, w, tile);
     Expr *x = expr_index(a, point[0]), *y = expr_index(a, point[1]), *in = expr_index(a, c);
     Expr *b = expr_index(a, index_like(p, w->batch)), *o = expr_index(a, index_like(p, w->out));
-    Expr *ti = expr_index(a, tile[0]), *tj = expr_index(a, tile[1]);
+    Expr *ti = new_tile(p, w, 0), *tj = new_tile(p, w, 1);
     Expr *u[] = {x, y, in, o}, *v[] = {b, x, y, ti, tj, in}, *at[] = {b, x, y, ti, tj, o};
     Expr *product = expr_op(a, "mul", expr_load(a, weights, u, false), expr_load(a, places, v, false), NULL);
     Equation *q = add_equation(p, w, "M", 6, at, EQ_SUM, product);
@@ -400,18 +403,16 @@ static void make_result(const Winograd *p, const Window *w, Rename *r, Expr *res
 static void rewrite_window(Winograd *p, const Window *w)
 {
     Arena *a = p->arena;
-    Index *tile[2], *inside[2];
+    Index *inside[2];
     Rename r = {0};
 
     Tensor *weights = make_weights(p, w), *places = make_places(p, w, "V", INPUT, w->x, w->channel);
     Points m = {a, make_products(p, w, weights, places), 1, {expr_index(a, w->batch)}};
-    new_tiles(p, w, tile);
     for (int axis = 0; axis < 2; axis++) {
+        m.at[3 + axis] = new_tile(p, w, axis);
         inside[axis] = index_new(a, axis ? "v" : "u", w->method->m);
-        rename_to(&r, w->place[axis], in_tile(p, w, tile[axis], expr_index(a, inside[axis])));
+        rename_to(&r, w->place[axis], scaled(p, w->method->m, m.at[3 + axis], expr_index(a, inside[axis])));
     }
-    m.at[3] = expr_index(a, tile[0]);
-    m.at[4] = expr_index(a, tile[1]);
     m.at[5] = expr_index(a, w->out);
     make_result(p, w, &r, transform_both(a, w->method, OUTPUT, inside, point_at, &m));
 }
@@ -421,15 +422,16 @@ static void rewrite_window(Winograd *p, const Window *w)
 static Tensor *make_sums(Winograd *p, const Window *w, Tensor *results, Tensor *places)
 {
     Arena *a = p->arena;
-    Index *point[2], *over[2] = {index_like(p, w->batch), index_new(a, "t", places->size[4])};
+    Index *point[2], *over[3] = {index_like(p, w->batch), index_new(a, "r", places->size[4]), index_new(a, "t", places->size[5])};
 
     new_points(p, w, point);
-    Expr *x = expr_index(a, point[0]), *y = expr_index(a, point[1]), *b = expr_index(a, over[0]), *t = expr_index(a, over[1]);
+    Expr *x = expr_index(a, point[0]), *y = expr_index(a, point[1]), *b = expr_index(a, over[0]);
+    Expr *r = expr_index(a, over[1]), *t = expr_index(a, over[2]);
     Expr *o = expr_index(a, index_like(p, w->out)), *c = expr_index(a, index_like(p, w->channel));
-    Expr *d[] = {b, x, y, o, t}, *v[] = {b, x, y, c, t}, *at[] = {x, y, o, c};
+    Expr *d[] = {b, x, y, o, r, t}, *v[] = {b, x, y, c, r, t}, *at[] = {x, y, o, c};
     Expr *product = expr_op(a, "mul", expr_load(a, results, d, false), expr_load(a, places, v, false), NULL);
     Equation *q = add_equation(p, w, "S", 4, at, EQ_SUM, product);
-    equation_set_box(q, 2, over);
+    equation_set_box(q, 3, over);
     return q->out;
 }
 

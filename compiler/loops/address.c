@@ -221,9 +221,14 @@ const char *nest_arg_wish(Arena *a, const char *tensor)
 
 /* --- addresses --- */
 
+/* Sums of each block: the block has a row of its own. */
+static bool is_row_of_block(const Nest *n, const Place *p) { return n->c->by_block && p == place_written(n->b, n->c); }
+
 /* Block by block the pointer is to the block's own numbers, but for whoever reads other samples' too. */
 static bool at_block(const Nest *n, const Place *p)
 {
+    if (is_row_of_block(n, p))
+        return true;
     if (!n->k->blocked || p->layout.order != ORDER_LANES)
         return false;
     for (const Choice *c = n->c; c; c = c->next) {
@@ -256,7 +261,7 @@ const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *l
         return "0";
     if (n->c->flat)
         return n->step_name[0];
-    for (int a = 0; a < l->rank; a++) {
+    for (int a = is_row_of_block(n, p) ? 1 : 0; a < l->rank; a++) {
         if (a > 0 || l->order != ORDER_LANES) {
             sum_expr(n, &s, l->stride[a], at[a], lane, dims);
         } else if (is_batch(at[a])) {

@@ -45,6 +45,7 @@ typedef struct Choice {
     Index *batch;      /* the batch index of the box, or NULL */
     int outer;         /* indices in `at`: the first ones of the box */
     bool flat;         /* LANE_AXIS over all elements of equal tensors, padding included */
+    bool by_block;     /* LANE_SAMPLES_SUM: the sum of one block of samples, in a row of the result of its own; see block.c */
     bool scatter;      /* sums are gathered in memory: a place of the result is met more than once */
     int ntiles;
     Index *tile_index[MAX_TILES];
@@ -98,10 +99,21 @@ static inline int64_t lanes_of(const Choice *c, const Index *x)
     return x == c->fold ? 2 : c->fold ? LANES / 2 : LANES;
 }
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
+/* Steps of a reduced index in one call of the kernel; samples in lanes go by in blocks. */
+static inline int64_t steps_of_sum(const Choice *c, const Index *x)
+{
+    if (x == c->strip || (x->batch && c->by_block))
+        return 1;
+    return x->batch && over_samples(c) ? blocks_of(x->size) : x->size;
+}
 
 /* choose.c */
 Loads *loads_of(Arena *a, const Expr *e); /* none for NULL */
 Choice *choose_lane(Build *b, Equation *q);
+/* block.c */
+int *count_readers(Arena *a, const Graph *g);
+/* The sum becomes one of each block, if that is worth it: returns the equation that adds them up, or NULL. */
+Equation *part_blocks(Build *b, Choice *c, const int *readers);
 /* group.c */
 void choose_groups(Build *b);
 /* turn.c */

@@ -273,7 +273,7 @@ static bool join_sum(Grouping *g, Choice *leader, int i)
     outside.nbox = outer;
     if (leader->lane != LANE_SAMPLES_SUM || c->lane != LANE_SAMPLES_SUM || leader->leader || leader->next ||
         p->how != EQ_SUM || q->how != EQ_SUM || p->tail || q->tail || p->out->rank == 0 || g->old[p->out->id] ||
-        g->old[q->out->id] || p->nbox != q->nbox || leader->outer != outer || leader->scatter || c->scatter ||
+        g->old[q->out->id] || p->nbox != q->nbox || leader->outer != outer || leader->by_block != c->by_block || leader->scatter || c->scatter ||
         !match_indices(p, &outside, &r, g->b->arena) || !all_before(g, leader, c) || !agree_on_time(g, leader, i))
         return false;
     for (int k = 0; k < c->value->n; k++)

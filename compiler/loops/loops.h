@@ -7,6 +7,7 @@
  *     layout.c  storages: strides, halos, rows, and tensors that are another one's bytes
  *     turn.c    weights copied with another axis last
  *     choose.c  roles of indices, the lane
+ *     block.c   sums over samples, of each block by itself
  *     group.c   equations that are carried out together, point by point
  *     bounds.c  sums that stay where padded loads are inside
  *     strip.c   kernels that run in turn, strip by strip

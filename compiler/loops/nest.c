@@ -308,7 +308,7 @@ static void print_tasks(Nest *n)
     k->tasks = 1;
     if (c->lane == LANE_SAMPLES)
         nest_note(n, c->lane_index, LANES, LOOP_LANE);
-    if (c->lane == LANE_SAMPLES && !parts_block(n->b, c)) {
+    if (c->by_block || (c->lane == LANE_SAMPLES && !parts_block(n->b, c))) {
         k->blocked = true;
     } else if (c->flat) {
         k->tasks = place_written(n->b, c)->layout.count / LANES;
@@ -366,8 +366,9 @@ Kernel *kernel_print(Build *b, const Choice *c)
     for (int d = 0; d < c->ntiles; d++)
         n->step_name[d] = nest_fresh_name(n, arena_print(b->arena, "%s_", nest_var(n, c->tile_index[d])->name));
     bool one = b->graph->batch <= LANES;
-    k->takes_n = c->batch && c->lane != LANE_SAMPLES && !(one && c->lane == LANE_SAMPLES_SUM);
-    if (c->batch && c->lane != LANE_SAMPLES)
+    bool many = c->batch && c->lane != LANE_SAMPLES && !c->by_block;
+    k->takes_n = many && !(one && c->lane == LANE_SAMPLES_SUM);
+    if (many)
         line(&n->head, 1, one ? "const long blocks = 1;" : "const long blocks = (n + 15) / 16;");
     print_tasks(n);
 

@@ -157,6 +157,14 @@ static bool is_local(const Kernel *k)
 
 /* --- phases --- */
 
+/* Node i runs in turn with node j, after it. */
+static bool runs_in_turn(const Queue *o, int j, int i)
+{
+    while (j >= 0 && j != i)
+        j = o->node[j].turn;
+    return j == i;
+}
+
 /* All that must run before node i has run; in this very phase only where that is allowed. */
 static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
 {
@@ -164,7 +172,7 @@ static bool is_ready(const Queue *o, int i, int phase, bool same_phase)
 
     for (int j = 0; j < x->before.n; j++) {
         const Node *y = &o->node[x->before.at[j]];
-        if (y->phase < 0 ? !y->pulled && y->turn != i : y->phase == phase && !same_phase)
+        if (y->phase < 0 ? !y->pulled && !runs_in_turn(o, x->before.at[j], i) : y->phase == phase && !same_phase)
             return false;
     }
     return x->turn < 0 || is_ready(o, x->turn, phase, o->node[x->turn].local);

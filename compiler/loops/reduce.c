@@ -276,8 +276,9 @@ static void print_reduction(Nest *n, int i)
     const Choice *c = n->c;
     const Equation *q = c->q;
 
-    while (i < q->nbox && q->box[i] == c->lane_index && !q->box[i]->batch)
-        i++;
+    for (; i < q->nbox && (q->box[i] == c->strip || (q->box[i] == c->lane_index && (!q->box[i]->batch || c->by_block))); i++)
+        if (c->lane != LANE_AXIS_SUM)
+            nest_note(n, q->box[i], q->box[i]->batch ? LANES : 1, q->box[i]->batch ? LOOP_LANE : LOOP_STRIP);
     if (i < q->nbox) {
         const Index *x = q->box[i];
         int depth = n->depth;
@@ -325,6 +326,17 @@ static void print_reduction(Nest *n, int i)
     }
 }
 
+/* Strip by strip what is added is added to what is there. */
+static const char *with_strips_before(const Nest *n, const char *place, const char *sum)
+{
+    const Choice *c = n->c;
+
+    for (int i = c->outer; c->strip && i < c->q->nbox; i++)
+        if (c->q->box[i] == c->strip)
+            return arena_print(n->b->arena, "%s ? %s + %s : %s", nest_var(n, c->strip)->name, place, sum, sum);
+    return sum;
+}
+
 /* Sixteen sums at once. */
 static void print_together(Nest *n)
 {
@@ -338,8 +350,9 @@ static void print_together(Nest *n)
         line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", sums, rows * LANES, n->sum);
     line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
     line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);
-    over_tile(n, "%s = %s;", arena_print(n->b->arena, "%s[%s]", name, at),
-              arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n)));
+    at = arena_print(n->b->arena, "%s[%s]", name, at);
+    total = arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n));
+    over_tile(n, "%s = %s;", at, with_strips_before(n, at, total));
 }
 
 static const char *horizontal(How how)
@@ -366,8 +379,9 @@ static void print_ending(Nest *n)
     }
     if (sums_lanes(c) && q->out->rank > 0) {
         unsigned dims = 0;
-        const char *at = address_text(n, p, q->at, NULL, &dims);
-        scope_end(&s, arena_print(a, "%s[%s] = %s(%s);", nest_arg(n, p, true), at, horizontal(q->how), acc));
+        const char *at = arena_print(a, "%s[%s]", nest_arg(n, p, true), address_text(n, p, q->at, NULL, &dims));
+        const char *sum = arena_print(a, "%s(%s)", horizontal(q->how), acc);
+        scope_end(&s, arena_print(a, "%s = %s;", at, with_strips_before(n, at, sum)));
         return;
     }
     s.result = (Piece){n->doubles ? TYPE_DOUBLE : TYPE_VECTOR, nest_dims(n), acc, true};

@@ -205,6 +205,7 @@ static void put_equation(Description *d, const Choice *c)
     put_index(d, c->batch);
     put(d, c->outer);
     put(d, c->flat);
+    put(d, c->by_block);
     put(d, c->scatter);
     put(d, c->stored);
     put_index(d, c->strip);

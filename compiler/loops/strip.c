@@ -6,7 +6,9 @@
  *
  *     V[b,a,e,ti,tj,c] = ...      M[b,a,e,ti,tj,o] = sum[c] U[a,e,c,o] * V[b,a,e,ti,tj,c]      y[b,o,4*ti+u,4*tj+v] = ... M ...
  *
- * run over ti, and V and M have one step of it.
+ * run over ti, and V and M have one step of it. The last of them may add up what others made, each alone for it:
+ *
+ *     V[b,a,e,c,r,t] = ...      D[b,a,e,o,r,t] = ...      S[b // 16,a,e,o,c] = sum[b,r,t] D[b,a,e,o,r,t] * V[b,a,e,c,r,t]
  *
  * needs:  groups
  * leaves: chains of leaders (Choice.after), the index they run over (Choice.strip), and the axis of what each passes on to
@@ -18,7 +20,8 @@ enum { MOST_KERNELS = 8 };
 typedef struct Link {
     Choice *c;
     Index *strip;
-    int axis; /* of the result, which the next one reads */
+    int axis;     /* of the result, which ... */
+    Choice *next; /* ... reads: this one further on in the chain */
 } Link;
 
 typedef struct Chain {
@@ -33,7 +36,7 @@ static bool is_copy(const Choice *c) { return c->q->how == EQ_MAP && c->q->value
 /* A kernel of its own, block by block, that loops over what it makes. */
 static bool may_join(const Choice *c)
 {
-    return c->lane == LANE_SAMPLES && !c->leader && !c->scatter && !is_copy(c);
+    return (c->lane == LANE_SAMPLES || (c->by_block && !c->next)) && !c->leader && !c->scatter && !is_copy(c);
 }
 
 /* Its only result that is stored, if nobody but other kernels of the graph wants it. */
@@ -51,19 +54,21 @@ static Tensor *only_result(Choice *c)
     return t;
 }
 
-/* By tensor id: the leader whose kernel reads it, and whether others do, too. */
+/* By tensor id: the leader whose kernel reads it, and whether others do, too; the leader whose kernel makes it. */
 typedef struct Readers {
-    Choice **one;
+    Choice **one, **maker;
     bool *more;
 } Readers;
 
 static Readers find_readers(const Build *b)
 {
-    Readers r = {NEW_ARRAY(b->arena, Choice *, b->graph->tensors.n), NEW_ARRAY(b->arena, bool, b->graph->tensors.n)};
+    int tensors = b->graph->tensors.n;
+    Readers r = {NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, bool, tensors)};
 
     for (int i = 0; i < b->choices.n; i++) {
         Choice *c = b->choices.at[i];
         const Loads *l[2] = {c->value, c->tail};
+        r.maker[c->q->out->id] = leader_of(c);
         for (int k = 0; k < 2; k++)
             for (int j = 0; j < l[k]->n; j++) {
                 int t = l[k]->at[j]->tensor->id;
@@ -104,16 +109,39 @@ static Index *read_at(const Choice *c, const Tensor *t, int a)
     return x;
 }
 
+/* One of those of the result, or of a sum that may be added up strip by strip. */
 static bool loops_over(const Choice *c, const Index *x)
 {
-    bool outer = false;
+    bool loop = false;
 
-    for (int i = 0; i < c->outer; i++)
-        outer |= c->q->box[i] == x;
-    return outer && !x->batch && x->size > 1;
+    for (int i = 0; i < (c->by_block ? c->q->nbox : c->outer); i++)
+        loop |= c->q->box[i] == x;
+    return loop && !x->batch && x->size > 1;
 }
 
-/* The loop may run outside of all others without harm to what is inside. */
+static bool is_reduced(const Choice *c, const Index *x)
+{
+    for (int i = c->outer; i < c->q->nbox; i++)
+        if (c->q->box[i] == x)
+            return true;
+    return false;
+}
+
+static double block_bytes(const Tensor *t) { return (double)(tensor_count(t) / t->size[0] * LANES) * 4; }
+
+/* Cycles that it saves to have what is read step by step of x in the cache. */
+static double saved_cycles(const Choice *c, const Index *x)
+{
+    enum { MEMORY = 6 }; /* bytes a cycle, to it and from it */
+    double bytes = 0;
+
+    for (int i = 0; i < c->value->n; i++)
+        for (int a = 1; a < c->value->at[i]->nargs; a++)
+            bytes += expr_has_index(c->value->at[i]->args[a], x) ? block_bytes(c->value->at[i]->tensor) : 0;
+    return 2 * bytes / MEMORY;
+}
+
+/* The loop may run outside of all others without harm to what is inside; a sum over it ends as often as it has steps. */
 static bool keeps_tile(Build *b, const Choice *c, Index *x)
 {
     Choice with = *c, without = *c;
@@ -123,7 +151,38 @@ static bool keeps_tile(Build *b, const Choice *c, Index *x)
     choose_once(b, &without, choose_tile_near);
     if (c->q->how == EQ_MAP)
         return with.ntiles == without.ntiles;
-    return with.cycles * (double)x->size <= 1.05 * without.cycles;
+    double cycles = with.cycles * (double)x->size;
+    return is_reduced(c, x) ? cycles <= without.cycles + saved_cycles(c, x) : cycles <= 1.05 * without.cycles;
+}
+
+/* The axis, from 1 on, along which c makes step by step of x what `next` reads step by step of y (any if NULL), or 0. */
+static int passing_axis(Choice *c, const Index *x, const Choice *next, Index **y)
+{
+    const Tensor *t = only_result(c);
+
+    for (int a = 1; t && a < t->rank; a++) {
+        Index *read = c->q->at[a]->kind == EXPR_INDEX && c->q->at[a]->index == x ? read_at(next, t, a) : NULL;
+        if (!read || read->size != x->size || !loops_over(next, read) || (*y && *y != read))
+            continue;
+        *y = read;
+        return a;
+    }
+    return 0;
+}
+
+/* What else `next` reads step by step of y, and nobody else: its makers come before it. */
+static void add_others(const Readers *r, const Choice *first, Choice *next, Index *y, Chain *chain)
+{
+    for (int i = 0; i < next->value->n; i++) {
+        Choice *c = r->maker[next->value->at[i]->tensor->id];
+        if (!c || c == first || c == next || c->strip || next_of(r, c) != next)
+            continue;
+        for (int k = 0; k < c->outer; k++) {
+            int a = loops_over(c, c->q->box[k]) ? passing_axis(c, c->q->box[k], next, &y) : 0;
+            if (a && chain->n + 1 < MOST_KERNELS)
+                chain->link[chain->n++] = (Link){c, c->q->box[k], a, next};
+        }
+    }
 }
 
 /* The chain from c on that runs over x. */
@@ -131,17 +190,16 @@ static void follow(const Readers *r, Choice *c, Index *x, Chain *chain)
 {
     Link *link = &chain->link[chain->n++];
     Choice *next = chain->n < MOST_KERNELS ? next_of(r, c) : NULL;
-    const Tensor *t = only_result(c);
+    Index *y = NULL;
 
     *link = (Link){.c = c, .strip = x};
-    for (int a = 1; next && a < t->rank; a++) {
-        Index *y = c->q->at[a]->kind == EXPR_INDEX && c->q->at[a]->index == x ? read_at(next, t, a) : NULL;
-        if (!y || y->size != x->size || !loops_over(next, y))
-            continue;
-        link->axis = a;
-        follow(r, next, y, chain);
+    link->axis = next ? passing_axis(c, x, next, &y) : 0;
+    if (!link->axis)
         return;
-    }
+    link->next = next;
+    if (is_reduced(next, y))
+        add_others(r, c, next, y, chain);
+    follow(r, next, y, chain);
 }
 
 /* Passes on, of a block, more than the cache holds beside other things. */
@@ -149,11 +207,22 @@ static bool is_worth_it(const Chain *chain)
 {
     double bytes = 0;
 
-    for (int i = 0; i + 1 < chain->n; i++) {
-        const Tensor *t = only_result(chain->link[i].c);
-        bytes += (double)(tensor_count(t) / t->size[0] * LANES) * 4;
-    }
+    for (int i = 0; i + 1 < chain->n; i++)
+        bytes += block_bytes(only_result(chain->link[i].c));
     return bytes >= (double)loops_machine->l2 / 2;
+}
+
+/* The chain up to link n is one: the last reads what is made for nobody further on. */
+static bool ends_at(const Chain *chain, int n)
+{
+    for (int i = 0; i < n; i++) {
+        bool found = false;
+        for (int k = i + 1; k <= n; k++)
+            found |= chain->link[k].c == chain->link[i].next;
+        if (!found)
+            return false;
+    }
+    return true;
 }
 
 /* The chain as far as all keep their tiles. */
@@ -162,6 +231,8 @@ static void cut_chain(Build *b, Chain *chain)
     for (int i = 0; i < chain->n; i++)
         if (!keeps_tile(b, chain->link[i].c, chain->link[i].strip))
             chain->n = i;
+    while (chain->n > 0 && !ends_at(chain, chain->n - 1))
+        chain->n--;
 }
 
 void choose_strips(Build *b)

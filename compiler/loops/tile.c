@@ -265,7 +265,7 @@ static void tiling_new(Tiling *t, const Choice *c)
         if (!q->box[i]->batch && q->box[i]->size > 1 && !guards(c, q->box[i]) && q->box[i] != c->strip)
             t->candidate[t->ncandidates++] = q->box[i];
     for (int i = c->outer; i < q->nbox; i++)
-        t->iterations *= (double)(q->box[i] == c->lane_index ? blocks_of(q->box[i]->size) : q->box[i]->size);
+        t->iterations *= (double)(q->box[i] == c->lane_index && !q->box[i]->batch ? blocks_of(q->box[i]->size) : steps_of_sum(c, q->box[i]));
     t->nneeds = l->n;
     for (int i = 0; i < l->n; i++) {
         t->need[i].vector = c->lane_index && (expr_has_index(l->at[i], c->lane_index) || (c->fold && expr_has_index(l->at[i], c->fold)));

@@ -159,12 +159,6 @@ static void widen(Walk *w, double *bytes, double cache, int i, int64_t extent, d
         bytes[k] *= fits * footprint(w, k) / before[k] + (1 - fits) * steps;
 }
 
-/* Steps of a reduced index; samples in lanes go by in blocks. */
-static int64_t steps_of(const Choice *c, const Index *x)
-{
-    return x->batch && over_samples(c) ? blocks_of(x->size) : x->size;
-}
-
 /* A sum over places reads the tensor from one place to the next. */
 static bool in_rows(const Choice *c, const Expr *load)
 {
@@ -185,7 +179,7 @@ static double traffic(Walk *w, double cache, bool all)
     int innermost = w->n - 1;
 
     for (int i = 0; i < c->q->nbox; i++)
-        w->extent[i] = i >= c->outer + p->n ? steps_of(c, c->q->box[i]) : i < c->outer && !c->q->box[i]->batch ? tile_of(c, c->q->box[i]) : 1;
+        w->extent[i] = i >= c->outer + p->n ? steps_of_sum(c, c->q->box[i]) : i < c->outer && !c->q->box[i]->batch ? tile_of(c, c->q->box[i]) : 1;
     if (p->n > 0)
         w->extent[c->outer + p->n - 1] = p->step;
     for (int i = 0; i < c->value->n; i++)
@@ -196,7 +190,7 @@ static double traffic(Walk *w, double cache, bool all)
             widen(w, bytes, cache, i, tile_of(c, c->q->box[i]) * p->strip[k], (double)p->strip[k]);
         }
         for (int k = c->outer + p->n; k-- > c->outer;)
-            widen(w, bytes, cache, k, steps_of(c, c->q->box[k]), (double)steps_of(c, c->q->box[k]) / (double)w->extent[k]);
+            widen(w, bytes, cache, k, steps_of_sum(c, c->q->box[k]), (double)steps_of_sum(c, c->q->box[k]) / (double)w->extent[k]);
         for (int k = STRIPS; k-- > 0; innermost--) {
             const Index *x = c->q->box[w->position[innermost]];
             widen(w, bytes, cache, w->position[innermost], x->size, (double)trips(c, x) / (double)p->strip[k]);
@@ -233,13 +227,13 @@ static bool cut(const Choice *c, int64_t steps, Pieces *p)
     int64_t inside = 1;
     int i = c->q->nbox;
 
-    while (i > c->outer && inside * steps_of(c, c->q->box[i - 1]) <= steps)
-        inside *= steps_of(c, c->q->box[--i]);
+    while (i > c->outer && inside * steps_of_sum(c, c->q->box[i - 1]) <= steps)
+        inside *= steps_of_sum(c, c->q->box[--i]);
     p->n = i - c->outer;
     p->step = 1;
     if (p->n == 0)
         return false;
-    int64_t size = steps_of(c, c->q->box[i - 1]);
+    int64_t size = steps_of_sum(c, c->q->box[i - 1]);
     for (int64_t d = 2; d * inside <= steps && !c->q->box[i - 1]->batch; d++)
         p->step = size % d == 0 ? d : p->step;
     return inside * p->step >= steps / 3;
@@ -252,13 +246,13 @@ static double keeping_cycles(const Walk *w)
     double sums = COST_OF_KEEPING;
 
     for (int i = 0; i < c->outer + w->pieces.n; i++)
-        sums *= i < c->outer && c->q->box[i]->batch ? 1 : (double)steps_of(c, c->q->box[i]);
+        sums *= i < c->outer && c->q->box[i]->batch ? 1 : (double)steps_of_sum(c, c->q->box[i]);
     return sums / (double)w->pieces.step;
 }
 
 static bool takes_strips(const Choice *c)
 {
-    return over_samples(c) && c->q->how == EQ_SUM && c->ntiles > 0 && c->nbounds == 0 && !(c->next && c->next->q->how == EQ_SUM);
+    return over_samples(c) && !c->by_block && c->q->how == EQ_SUM && c->ntiles > 0 && c->nbounds == 0 && !(c->next && c->next->q->how == EQ_SUM);
 }
 
 static void note_best(const Walk *w, Walk *best, double *least)
