@@ -17,8 +17,10 @@
 
 #include "graph/rewrite.h"
 
-/* Cycles to add up the lanes of one of many sums; bytes a cycle to and from memory. */
-enum { ENDING = 4, MEMORY = 6 };
+#include <math.h>
+
+/* Cycles to add up the lanes of one of many sums; bytes a cycle to and from memory; the size of the last cache, in second ones. */
+enum { ENDING = 4, MEMORY = 6, LAST_CACHE = 16, CHEAP = 16 };
 
 static double points_of(const Equation *q, int from, int to)
 {
@@ -29,55 +31,62 @@ static double points_of(const Equation *q, int from, int to)
     return n;
 }
 
-/* What only this sum reads is written and read again for nothing else. Returns its bytes, of one block. */
-static double private_bytes(const Choice *c, const int *readers, bool *made_here)
-{
-    double bytes = 0;
+/* What a sum reads of the samples of one block. */
+typedef struct Reading {
+    double own; /* bytes that only this sum reads */
+    bool made_here, by_sample; /* some of it is made in this graph; all of it sample by sample */
+} Reading;
 
-    *made_here = false;
+static Reading reading_of(const Choice *c, const int *readers)
+{
+    Reading r = {.by_sample = true};
+
     for (int i = 0; i < c->value->n; i++) {
-        const Expr *load = c->value->at[i];
-        const Tensor *t = load->tensor;
-        if (!t->batched)
-            continue;
-        if (!is_batch(load->args[0]))
-            return *made_here = false;
-        *made_here |= t->role == ROLE_TEMP;
-        bytes += t->role == ROLE_TEMP && readers[t->id] == 1 ? (double)(tensor_count(t) / t->size[0] * LANES) * 4 : 0;
+        const Tensor *t = c->value->at[i]->tensor;
+        double bytes = t->batched ? block_bytes(t) : 0;
+        r.by_sample &= !t->batched || is_batch(c->value->at[i]->args[0]);
+        r.made_here |= t->batched && t->role == ROLE_TEMP;
+        r.own += t->role == ROLE_TEMP && readers[t->id] == 1 ? bytes : 0;
     }
-    return bytes;
+    return r;
 }
 
-static bool is_worth_it(const Build *b, const Choice *c, const int *readers)
+/* Its ends cost next to nothing, where what it reads may still be in a cache; or they cost less than to write and to read
+ * again what nobody else wants. */
+static bool is_worth_it(const Build *b, const Choice *c, const Readers *readers)
 {
     const Equation *q = c->q;
-    bool made_here;
+    Reading r = reading_of(c, readers->count);
     double ending = ENDING * points_of(q, 0, c->outer), additions = points_of(q, 0, q->nbox);
-    double bytes = private_bytes(c, readers, &made_here), blocks = (double)blocks_of(b->graph->batch);
+    double l2 = (double)loops_machine->l2, blocks = (double)blocks_of(b->graph->batch);
 
-    if (!made_here)
+    if (!r.made_here || !r.by_sample)
         return false;
-    return 16 * ending <= additions || (bytes * blocks > (double)loops_machine->l2 && ending < 2 * bytes / MEMORY);
+    return (CHEAP * ending <= additions && readers->largest <= LAST_CACHE * l2) || (r.own * blocks > l2 && ending < 2 * r.own / MEMORY);
 }
 
-/* By tensor id: the equations that read it. */
-int *count_readers(Arena *a, const Graph *g)
+static void count_reader(Readers *r, const Loads *l)
 {
-    int *readers = NEW_ARRAY(a, int, g->tensors.n);
+    for (int j = 0; j < l->n; j++) {
+        const Tensor *t = l->at[j]->tensor;
+        bool again = false;
+        for (int before = 0; before < j; before++)
+            again |= l->at[before]->tensor == t;
+        r->count[t->id] += !again;
+        if (t->batched)
+            r->largest = fmax(r->largest, block_bytes(t));
+    }
+}
+
+Readers readers_of(Arena *a, const Graph *g)
+{
+    Readers r = {NEW_ARRAY(a, int, g->tensors.n), 0};
 
     for (int i = 0; i < g->equations.n; i++) {
-        const Expr *read[] = {g->equations.at[i]->value, g->equations.at[i]->tail};
-        for (int k = 0; k < 2; k++) {
-            const Loads *l = loads_of(a, read[k]);
-            for (int j = 0; j < l->n; j++) {
-                bool again = false;
-                for (int before = 0; before < j; before++)
-                    again |= l->at[before]->tensor == l->at[j]->tensor;
-                readers[l->at[j]->tensor->id] += !again;
-            }
-        }
+        count_reader(&r, loads_of(a, g->equations.at[i]->value));
+        count_reader(&r, loads_of(a, g->equations.at[i]->tail));
     }
-    return readers;
+    return r;
 }
 
 /* sum[k] (if 16 * k < count then blocks[k, at] else 0), with the tail of q. */
@@ -96,7 +105,7 @@ static Equation *sum_of_blocks(Build *b, const Equation *q, Tensor *blocks)
     return sum;
 }
 
-Equation *part_blocks(Build *b, Choice *c, const int *readers)
+Equation *part_blocks(Build *b, Choice *c, const Readers *readers)
 {
     Equation *q = c->q, *sum;
     Arena *a = b->arena;

@@ -99,6 +99,8 @@ static inline int64_t lanes_of(const Choice *c, const Index *x)
     return x == c->fold ? 2 : c->fold ? LANES / 2 : LANES;
 }
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
+/* Of a batched tensor. */
+static inline double block_bytes(const Tensor *t) { return (double)(tensor_count(t) / t->size[0] * LANES) * 4; }
 /* Steps of a reduced index in one call of the kernel; samples in lanes go by in blocks. */
 static inline int64_t steps_of_sum(const Choice *c, const Index *x)
 {
@@ -111,9 +113,13 @@ static inline int64_t steps_of_sum(const Choice *c, const Index *x)
 Loads *loads_of(Arena *a, const Expr *e); /* none for NULL */
 Choice *choose_lane(Build *b, Equation *q);
 /* block.c */
-int *count_readers(Arena *a, const Graph *g);
+typedef struct Readers {
+    int *count;     /* by tensor id: the equations that read it */
+    double largest; /* bytes of one block of the largest tensor that is read */
+} Readers;
+Readers readers_of(Arena *a, const Graph *g);
 /* The sum becomes one of each block, if that is worth it: returns the equation that adds them up, or NULL. */
-Equation *part_blocks(Build *b, Choice *c, const int *readers);
+Equation *part_blocks(Build *b, Choice *c, const Readers *readers);
 /* group.c */
 void choose_groups(Build *b);
 /* turn.c */

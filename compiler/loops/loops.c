@@ -141,14 +141,14 @@ static void part_tail(Build *b, Equation *q)
 static void choose_lanes(Build *b)
 {
     Graph *g = b->graph;
-    const int *readers = count_readers(b->arena, g);
+    const Readers readers = readers_of(b->arena, g);
 
     for (int i = 0; i < g->equations.n; i++) {
         Equation *q = g->equations.at[i], *first = turn_weights(b, q);
         if (first)
             PUSH(b->arena, b->choices, choose_lane(b, first));
         Choice *c = choose_lane(b, q);
-        Equation *sum = part_blocks(b, c, readers);
+        Equation *sum = part_blocks(b, c, &readers);
         PUSH(b->arena, b->choices, c);
         if (sum)
             PUSH(b->arena, b->choices, choose_lane(b, sum));

@@ -55,15 +55,15 @@ static Tensor *only_result(Choice *c)
 }
 
 /* By tensor id: the leader whose kernel reads it, and whether others do, too; the leader whose kernel makes it. */
-typedef struct Readers {
+typedef struct Users {
     Choice **one, **maker;
     bool *more;
-} Readers;
+} Users;
 
-static Readers find_readers(const Build *b)
+static Users find_users(const Build *b)
 {
     int tensors = b->graph->tensors.n;
-    Readers r = {NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, bool, tensors)};
+    Users r = {NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, Choice *, tensors), NEW_ARRAY(b->arena, bool, tensors)};
 
     for (int i = 0; i < b->choices.n; i++) {
         Choice *c = b->choices.at[i];
@@ -80,7 +80,7 @@ static Readers find_readers(const Build *b)
 }
 
 /* The kernel that alone reads what c makes, or NULL. */
-static Choice *next_of(const Readers *r, Choice *c)
+static Choice *next_of(const Users *r, Choice *c)
 {
     const Tensor *t = may_join(c) ? only_result(c) : NULL;
     Choice *next = t && !r->more[t->id] ? r->one[t->id] : NULL;
@@ -127,8 +127,6 @@ static bool is_reduced(const Choice *c, const Index *x)
     return false;
 }
 
-static double block_bytes(const Tensor *t) { return (double)(tensor_count(t) / t->size[0] * LANES) * 4; }
-
 /* Cycles that it saves to have what is read step by step of x in the cache. */
 static double saved_cycles(const Choice *c, const Index *x)
 {
@@ -171,7 +169,7 @@ static int passing_axis(Choice *c, const Index *x, const Choice *next, Index **y
 }
 
 /* What else `next` reads step by step of y, and nobody else: its makers come before it. */
-static void add_others(const Readers *r, const Choice *first, Choice *next, Index *y, Chain *chain)
+static void add_others(const Users *r, const Choice *first, Choice *next, Index *y, Chain *chain)
 {
     for (int i = 0; i < next->value->n; i++) {
         Choice *c = r->maker[next->value->at[i]->tensor->id];
@@ -186,7 +184,7 @@ static void add_others(const Readers *r, const Choice *first, Choice *next, Inde
 }
 
 /* The chain from c on that runs over x. */
-static void follow(const Readers *r, Choice *c, Index *x, Chain *chain)
+static void follow(const Users *r, Choice *c, Index *x, Chain *chain)
 {
     Link *link = &chain->link[chain->n++];
     Choice *next = chain->n < MOST_KERNELS ? next_of(r, c) : NULL;
@@ -237,7 +235,7 @@ static void cut_chain(Build *b, Chain *chain)
 
 void choose_strips(Build *b)
 {
-    Readers r = find_readers(b);
+    Users r = find_users(b);
 
     if (b->graph->batch <= LANES)
         return; /* one block: its kernels may have tasks for several threads */
