@@ -70,6 +70,12 @@ NN_INLINE nn_v nn_load(const float *p) { return *(const nn_vu *)p; }
 NN_INLINE void nn_store(float *p, nn_v a) { *(nn_vu *)p = a; }
 /* Asks for what stands there, to be read soon: into the second-level cache. */
 NN_INLINE void nn_fetch(const float *p) { __builtin_prefetch(p, 0, 2); }
+/* And asks for what stands `next` floats further on, if anything. */
+NN_INLINE nn_v nn_load_ahead(const float *p, long next)
+{
+    __builtin_prefetch((const void *)((uintptr_t)p + (uintptr_t)next * sizeof *p), 0, 2);
+    return nn_load(p);
+}
 NN_INLINE nn_i nn_loadi(const int32_t *p) { return *(const nn_iu *)p; }
 NN_INLINE void nn_storei(int32_t *p, nn_i a) { *(nn_iu *)p = a; }
 NN_INLINE nn_i nn_iota(void) { return (nn_i){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }

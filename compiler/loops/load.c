@@ -40,6 +40,43 @@ static Piece guarded(Scope *s, Piece p, const char *inside)
     return piece(p.type, p.dims, false, arena_print(s->n->b->arena, "%s ? %s : %s", inside, p.text, zero));
 }
 
+/* From the element at `from` to that at `to`: set and true if it is always the same. */
+static bool elements_between(const Place *p, Expr *const *from, Expr *const *to, int64_t *distance)
+{
+    *distance = 0;
+    for (int a = 0; a < p->layout.rank; a++) {
+        Affine f, g;
+        if (!expr_affine(from[a], &f) || !expr_affine(to[a], &g) || f.n != g.n)
+            return false;
+        for (int k = 0; k < f.n; k++)
+            if (affine_coef(&g, f.index[k]) != f.coef[k])
+                return false;
+        *distance += (g.offset - f.offset) * p->layout.stride[a];
+    }
+    return true;
+}
+
+/* In strips: how far off is what the next one loads, which the processor cannot foresee, or 0. */
+static int64_t next_strip(const Nest *n, const Place *p, const Expr *e)
+{
+    enum { FEWEST = 4 }; /* strips; the last asks for nothing */
+    const Choice *c = n->c;
+    int64_t next = 0, distance;
+
+    if (!c->strip || c->by_block || c->strip->size < FEWEST || !e->tensor->batched)
+        return 0;
+    for (int a = 1; a < e->nargs; a++) {
+        Affine f;
+        if (!expr_affine(e->args[a], &f))
+            return 0;
+        next += affine_coef(&f, c->strip) * p->layout.stride[a];
+    }
+    for (int i = 0; i < c->value->n; i++)
+        if (c->value->at[i]->tensor == e->tensor && elements_between(p, e->args, c->value->at[i]->args, &distance) && distance == next)
+            return 0; /* it is loaded now */
+    return next;
+}
+
 Piece scope_load(Scope *s, const Expr *e)
 {
     Nest *n = s->n;
@@ -76,6 +113,8 @@ Piece scope_load(Scope *s, const Expr *e)
         text = arena_print(a, "nn_load_halves(%s + %s, %s + %s + %lld)", name, at, name, at, half);
     else if (n->partial < LANES && !over)
         text = arena_print(a, "nn_load_first(%s + %s, %d)", name, at, n->partial);
+    else if (next_strip(n, p, e))
+        text = arena_print(a, "nn_load_ahead(%s + %s, %lld)", name, at, (long long)next_strip(n, p, e));
     else
         text = arena_print(a, "nn_load(%s + %s)", name, at);
     return scope_keep(s, guarded(s, piece(TYPE_VECTOR, dims, false, text), inside), name);
