@@ -110,24 +110,167 @@ void print_file_prelude(Text *t, const Program *p)
     text_print(t, "#define NN_IMAGE_NAME %zu\n#define NN_IMAGE_SHAPE %zu\n", name + 1, shape + 2);
 }
 
+/* --- the table --- */
+
+/* Tensors of one layer, one after the other: grow1.norm.bias, grow1.norm.weight. Layers whose tensors have the same names
+ * and as many shapes are lines of one macro: large nets have hundreds. */
+enum { MAX_OF_LAYER = 12 };
+typedef struct Layers {
+    const Kept *const *first; /* of one of them */
+    int n, shapes, uses;
+    int shape[MAX_OF_LAYER]; /* of each tensor: which of the shapes */
+} Layers;
+
+typedef struct Table {
+    const Program *program;
+    const Plan *plan;
+    const Kept **list;
+    int n;
+    LIST(Layers) layers;
+} Table;
+
+static int layer_length(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot ? (int)(dot - name) : 0;
+}
+
+static int64_t row_of(const Table *t, const Kept *k)
+{
+    const Place *place = &t->plan->kept[k - t->program->kept.at];
+
+    return k->rank > 1 && place->row != k->size[k->rank - 1] ? place->row : 0;
+}
+
+/* The layer that begins with tensor i; n is 1 where it is no layer of several tensors, or has rows that are longer. */
+static Layers layer_at(const Table *t, int i)
+{
+    int length = layer_length(t->list[i]->name);
+    Layers l = {.first = t->list + i, .uses = 1};
+    Arena *a = t->program->arena;
+
+    for (; i + l.n < t->n && l.n < MAX_OF_LAYER; l.n++) {
+        const Kept *k = l.first[l.n];
+        int same = 0;
+        if (layer_length(k->name) != length || strncmp(k->name, l.first[0]->name, (size_t)length) != 0 || row_of(t, k))
+            break;
+        while (same < l.n && strcmp(shape_text(a, l.first[same]), shape_text(a, k)) != 0)
+            same++;
+        l.shape[l.n] = same < l.n ? l.shape[same] : l.shapes++;
+    }
+    if (l.n == 0 || length == 0)
+        l.n = 1;
+    return l;
+}
+
+static bool alike(const Layers *x, const Layers *y)
+{
+    bool same = x->n == y->n;
+
+    for (int i = 0; i < x->n && same; i++)
+        same = x->shape[i] == y->shape[i] && strcmp(strrchr(x->first[i]->name, '.'), strrchr(y->first[i]->name, '.')) == 0;
+    return same;
+}
+
+/* Its number, or their count. */
+static int find_layers(const Table *t, const Layers *l)
+{
+    int i = 0;
+
+    while (i < t->layers.n && !alike(&t->layers.at[i], l))
+        i++;
+    return i;
+}
+
+static void find_all_layers(Table *t)
+{
+    for (int i = 0; i < t->n;) {
+        Layers l = layer_at(t, i);
+        int known = l.n > 1 ? find_layers(t, &l) : 0;
+        if (l.n > 1 && known < t->layers.n)
+            t->layers.at[known].uses++;
+        else if (l.n > 1)
+            PUSH(t->program->arena, t->layers, l);
+        i += l.n;
+    }
+}
+
+enum { WORTH = 4 }; /* as many layers are */
+
+static void print_macros(Text *t, const Table *table)
+{
+    for (int k = 0; k < table->layers.n; k++) {
+        const Layers *l = &table->layers.at[k];
+        if (l->uses < WORTH)
+            continue;
+        text_print(t, "#define LAYER_%d(name", k);
+        for (int i = 0; i < l->shapes; i++)
+            text_print(t, ", shape%d", i);
+        for (int i = 0; i < l->n; i++)
+            text_print(t, ", at%d", i);
+        text_print(t, ")");
+        for (int i = 0; i < l->n; i++)
+            text_print(t, " \\\n    {name \"%s\", shape%d, at%d, 0},", strrchr(l->first[i]->name, '.'), l->shape[i], i);
+        text_print(t, "\n");
+    }
+}
+
+static long long offset_of(const Table *t, const Kept *k) { return (long long)t->plan->kept[k - t->program->kept.at].offset; }
+
+static void print_layer(Text *t, const Table *table, int kind, const Layers *l)
+{
+    const Kept *k = l->first[0];
+
+    text_print(t, "    LAYER_%d(\"%.*s\"", kind, layer_length(k->name), k->name);
+    for (int i = 0, next = 0; i < l->n; i++)
+        if (l->shape[i] == next) {
+            text_print(t, ", \"%s\"", shape_text(t->arena, l->first[i]));
+            next++;
+        }
+    for (int i = 0; i < l->n; i++)
+        text_print(t, ", %lld", offset_of(table, l->first[i]));
+    text_print(t, ")\n");
+}
+
+static void print_tensor(Text *t, const Table *table, const Kept *k)
+{
+    text_print(t, "    {\"%s\", \"%s\", %lld, %lld},\n", k->name, shape_text(t->arena, k), offset_of(table, k), (long long)row_of(table, k));
+}
+
+static void print_rows(Text *t, const Table *table)
+{
+    for (int i = 0; i < table->n;) {
+        Layers l = layer_at(table, i);
+        int kind = find_layers(table, &l);
+        if (l.n > 1 && table->layers.at[kind].uses >= WORTH)
+            print_layer(t, table, kind, &l);
+        for (int k = 0; k < l.n && (l.n == 1 || table->layers.at[kind].uses < WORTH); k++)
+            print_tensor(t, table, l.first[k]);
+        i += l.n;
+    }
+}
+
 void print_file_table(Text *t, const Program *p, const Plan *plan)
 {
-    int n;
-    const Kept **list = saved(p, &n);
+    Table table = {.program = p, .plan = plan};
 
+    table.list = saved(p, &table.n);
+    find_all_layers(&table);
     text_print(t, "/* What save writes and load wants, sorted by name: name, shape, offset in the context, and floats from row to row if\n"
-                  " * rows are longer there. */\nenum { %s_TENSORS = %d };\nstatic const nn_image_tensor %s_tensors[] = {\n",
-               upper(t->arena, emit_prefix(t->arena, p)), n, emit_prefix(t->arena, p));
-    for (int i = 0; i < n; i++) {
-        const Kept *k = list[i];
-        const Place *place = &plan->kept[k - p->kept.at];
-        text_print(t, "    {");
-        c_string(t, k->name);
-        bool longer = k->rank > 1 && place->row != k->size[k->rank - 1];
-        text_print(t, ", \"%s\", %lld, %lld},\n", shape_text(t->arena, k), (long long)place->offset, longer ? (long long)place->row : 0);
-    }
-    text_print(t, "};\n\n");
+                  " * rows are longer there. */\nenum { %s_TENSORS = %d };\n",
+               upper(t->arena, emit_prefix(t->arena, p)), table.n);
+    print_macros(t, &table);
+    text_print(t, "static const nn_image_tensor %s_tensors[] = {\n", emit_prefix(t->arena, p));
+    print_rows(t, &table);
+    text_print(t, "};\n");
+    for (int k = 0; k < table.layers.n; k++)
+        if (table.layers.at[k].uses >= WORTH)
+            text_print(t, "#undef LAYER_%d\n", k);
+    text_print(t, "\n");
 }
+
+/* --- the functions --- */
 
 void print_file_functions(Text *t, const Program *p, const Plan *plan)
 {

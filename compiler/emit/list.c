@@ -39,6 +39,7 @@ typedef struct Spot {
 struct Lists {
     FunctionList cases; /* by number of the case */
     LIST(Row) rows;
+    int most_pointers; /* of a case */
     Text cases_text, rows_text, reals_text, places_text;
     Numbers table, reals, places;
     Names real_names; /* doubles that kernels take: their numbers in a table of their own */
@@ -96,8 +97,8 @@ static void print_case(Text *t, const Kernel *k, int number, const char *prefix)
     const char *comma = args ? ", " : "";
 
     text_print(t, "    case %d: " KERNEL_PREFIX "%s(", number, f->name);
-    for (int i = 0; i < k->nargs; i++)
-        text_print(t, "%sAT(%d)", i ? ", " : "", i);
+    if (k->nargs > 0)
+        text_print(t, "P%d", k->nargs);
     for (int i = k->nargs; i < args; i++)
         text_print(t, "%sc[%d]", i ? ", " : "", i);
     if (k->takes_n) {
@@ -136,6 +137,7 @@ static void note_kernel(Arena *a, Lists *all, const Kernel *k, const char *prefi
 
     if (number == all->cases.n) {
         PUSH(a, all->cases, called(k));
+        all->most_pointers = k->nargs > all->most_pointers ? k->nargs : all->most_pointers;
         print_case(&all->cases_text, k, number, prefix);
     }
     if (r)
@@ -275,6 +277,13 @@ void print_lists_begin(Text *t, const Program *p)
     print_named(t, helpers, prefix, upper(t->arena, prefix));
 }
 
+/* P3 is the first three pointers of a call. */
+static void print_pointers(Text *t, int most, const char *prefix)
+{
+    for (int i = 0; i < most; i++)
+        text_print(t, "#define P%d %s%s_at(l, c[%d])\n", i + 1, i ? arena_print(t->arena, "P%d, ", i) : "", prefix, i);
+}
+
 void print_lists_end(Text *t, const Program *p, Lists *all)
 {
     const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
@@ -286,9 +295,13 @@ void print_lists_end(Text *t, const Program *p, Lists *all)
     if (all->reals_text.n)
         text_print(t, "static const double %s_reals[] = {\n%s};\n\n", prefix, all->reals_text.s);
     text_print(t, "/* Calls the kernel k; how many numbers of c it took. */\n"
-                  "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n"
-                  "#define AT(i) %s_at(l, c[i])\n    switch (k[0]) {\n%s    default: return 0;\n    }\n#undef AT\n}\n\n",
-               prefix, prefix, prefix, all->cases_text.s);
+                  "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n",
+               prefix, prefix);
+    print_pointers(t, all->most_pointers, prefix);
+    text_print(t, "    switch (k[0]) {\n%s    default: return 0;\n    }\n", all->cases_text.s);
+    for (int i = 0; i < all->most_pointers; i++)
+        text_print(t, "#undef P%d\n", i + 1);
+    text_print(t, "}\n\n");
     print_named(t, carry_out, prefix, up);
 }
 
