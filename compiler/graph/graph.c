@@ -129,14 +129,35 @@ int equation_outer(const Equation *q)
     return outer;
 }
 
+/* The subscript goes through all values from 0 to size - 1 and perhaps more, with indices that stand nowhere else. */
+static bool covers_axis(const Equation *q, int axis)
+{
+    int64_t points = 1, low, high;
+
+    for (int i = 0; i < q->nbox; i++) {
+        if (!expr_has_index(q->at[axis], q->box[i]))
+            continue;
+        points *= q->box[i]->size;
+        for (int a = 0; a < q->out->rank; a++)
+            if (a != axis && expr_has_index(q->at[a], q->box[i]))
+                return false;
+    }
+    return expr_range(q->at[axis], &low, &high) && low <= 0 && high >= q->out->size[axis] - 1 && points == high - low + 1;
+}
+
 bool equation_covers(const Equation *q)
 {
     int outer = equation_outer(q);
     int64_t points = 1;
+    bool every = true;
 
     for (int i = 0; i < outer; i++)
         points *= q->box[i]->size;
-    return !q->padded && points == tensor_count(q->out) && subscripts_injective(q->at, q->out->rank, q->box, outer);
+    for (int a = 0; q->padded && a < q->out->rank; a++)
+        every &= covers_axis(q, a);
+    if (q->padded ? q->how != EQ_MAP || !every : points != tensor_count(q->out))
+        return false;
+    return subscripts_injective(q->at, q->out->rank, q->box, outer);
 }
 
 bool equation_scatters(const Equation *q)

@@ -121,7 +121,8 @@ typedef struct Equation {
     Layer *layer;        /* the layer it came from, or NULL */
     Span where;
     bool backward; /* made by the gradient */
-    bool padded;   /* EQ_SUM: points whose place is outside of `out` are dropped (the gradient of a padded load) */
+    bool padded;   /* EQ_SUM, EQ_MAP: points whose place is outside of `out` are dropped (the gradient of a padded load; tiles
+                    * that reach over the edge) */
 } Equation;
 /* EQ_ARGMAX gives the position of the first largest value, counted row-major over the reduced indices. */
 
@@ -179,7 +180,7 @@ Equation **graph_makers(const Graph *g);
 void equation_collect_box(Equation *q);
 /* How many of the box's indices stand in `at`; they come first. */
 int equation_outer(const Equation *q);
-/* The indices in `at` meet every place of `out` once; what is no scattering sum must. */
+/* The indices in `at` meet every place of `out` once, those outside aside; what is no scattering sum must. */
 bool equation_covers(const Equation *q);
 bool equation_scatters(const Equation *q);
 /* A copy that shares nothing changeable: passes may change it and leave g alone. Tensors keep their ids. Layers are

@@ -133,8 +133,8 @@ static void check_equation(Check *c)
     if (c->made[out->id])
         fail(c, "a second equation for", out->name);
     check_box(c);
-    if (q->padded && q->how != EQ_SUM)
-        fail(c, "only sums may drop what falls outside:", out->name);
+    if (q->padded && q->how != EQ_SUM && q->how != EQ_MAP)
+        fail(c, "only sums and maps may drop what falls outside:", out->name);
     if (q->how == EQ_MAP && (q->tail || equation_outer(q) != q->nbox))
         fail(c, "a map with a tail or with indices to reduce:", out->name);
     if ((q->how != EQ_SUM || q->tail) && !equation_covers(q))

@@ -10,7 +10,7 @@
  *     U[a,e,c,o] = (G w G')[a,e]            of each pair of channels: once for all samples
  *     V[b,a,e,ti,tj,c] = (B' x B)[a,e]      of tile ti, tj, n x n elements
  *     M[b,a,e,ti,tj,o] = sum[c] U[a,e,c,o] * V[b,a,e,ti,tj,c]
- *     y[b,o,m*ti+u,m*tj+v] = tail((A' M A)[u,v])
+ *     y[b,o,m*ti+u,m*tj+v] = tail((A' M A)[u,v])     those beyond the edge are dropped
  *
  * The gradient of the weights is the same turned round: what was made of w makes w, what made y is made of g,
  *
@@ -154,8 +154,7 @@ static bool is_worth_it(const Graph *g, Window *w)
         const Method *way = &methods[i];
         double points = (double)(way->n * way->n), tiles = (double)tiles_of(w, way, 0) * (double)tiles_of(w, way, 1);
         double cost = points * (tiles * (in * out + COST_OF_PLACE * (in + out)) + COST_OF_WEIGHT * in * out / blocks);
-        bool whole = w->place[0]->size % way->m == 0 && w->place[1]->size % way->m == 0;
-        if ((!whole && !w->gradient) || cost >= least)
+        if (cost >= least)
             continue;
         least = cost;
         w->method = way;
@@ -415,6 +414,8 @@ static void rewrite_window(Winograd *p, const Window *w)
     }
     m.at[5] = expr_index(a, w->out);
     make_result(p, w, &r, transform_both(a, w->method, OUTPUT, inside, point_at, &m));
+    for (int axis = 0; axis < 2; axis++)
+        w->q->padded |= w->place[axis]->size % w->method->m != 0;
 }
 
 /* --- the gradient of weights --- */

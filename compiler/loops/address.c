@@ -305,6 +305,18 @@ const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *l
     return t.n ? t.s : NULL;
 }
 
+const char *result_inside(Nest *n, const Choice *c, const char *lane, unsigned *dims)
+{
+    const Equation *q = c->q;
+    Expr out = {.kind = EXPR_LOAD, .tensor = q->out, .padded = q->padded, .nargs = (uint8_t)q->out->rank};
+
+    memcpy(out.args, q->at, sizeof out.args);
+    Place bare = *place_written(n->b, c);
+    memset(bare.layout.low, 0, sizeof bare.layout.low);
+    memset(bare.layout.high, 0, sizeof bare.layout.high);
+    return inside_text(n, &bare, &out, lane, dims);
+}
+
 bool lane_dependent(const Nest *n, const Expr *e)
 {
     return n->c->lane_index && (expr_has_index(e, n->c->lane_index) || (n->c->fold && expr_has_index(e, n->c->fold)));

@@ -97,8 +97,8 @@ const char *nest_steps(const Nest *n, const char *array)
 
 unsigned nest_dims(const Nest *n) { return (1u << n->c->ntiles) - 1; }
 
-/* The statement that puts a finished value into its place. */
-static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
+/* The statement that puts a finished value into its place, which is inside of the result. */
+static const char *store_inside(Nest *n, Scope *s, const Choice *c, Piece v)
 {
     const Place *p = place_written(n->b, c);
     Arena *a = n->b->arena;
@@ -129,6 +129,15 @@ static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
     if (n->c->lane == LANE_AXIS && n->c->lane_index && n->c->lane_index->size % LANES) /* full vectors too: then they differ in a number only */
         return arena_print(a, "nn_store_first(%s + %s, %d, %s);", name, at, n->partial, v.text);
     return arena_print(a, "nn_store(%s + %s, %s);", name, at, v.text);
+}
+
+/* What falls outside is dropped; its value was made of zeros around what it reads. */
+static const char *store(Nest *n, Scope *s, const Choice *c, Piece v)
+{
+    unsigned dims = 0;
+    const char *inside = result_inside(n, c, NULL, &dims), *into = store_inside(n, s, c, v);
+
+    return inside ? arena_print(n->b->arena, "if (%s) %s", inside, into) : into;
 }
 
 /* All that a group makes of a point is computed before any of it is stored: next values may replace old ones. */

@@ -90,6 +90,8 @@ const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
 const char *address_text(Nest *n, const Place *p, Expr *const *at, const char *lane, unsigned *dims);
 /* What must hold for a padded load to be inside its storage, or NULL when the halo takes care of it. */
 const char *inside_text(Nest *n, const Place *p, const Expr *load, const char *lane, unsigned *dims);
+/* What must hold for the place of a result that drops what falls outside, or NULL. */
+const char *result_inside(Nest *n, const Choice *c, const char *lane, unsigned *dims);
 /* The storage has zeros wherever the load may go along axis a, or all is inside. */
 bool within_halo(const Layout *l, const Expr *load, int a);
 bool lane_dependent(const Nest *n, const Expr *e);

@@ -2,18 +2,6 @@
  * result and adds point after point, so the order never changes. */
 #include "loops/nest.h"
 
-static const char *place_inside(Nest *n, const char *lane, unsigned *dims)
-{
-    const Equation *q = n->c->q;
-    Expr out = {.kind = EXPR_LOAD, .tensor = q->out, .padded = true, .nargs = (uint8_t)q->out->rank};
-
-    memcpy(out.args, q->at, sizeof out.args);
-    Place bare = *place_written(n->b, n->c);
-    memset(bare.layout.low, 0, sizeof bare.layout.low);
-    memset(bare.layout.high, 0, sizeof bare.layout.high);
-    return q->padded ? inside_text(n, &bare, &out, lane, dims) : NULL;
-}
-
 static void print_scatter_step(Nest *n)
 {
     const Choice *c = n->c;
@@ -29,7 +17,7 @@ static void print_scatter_step(Nest *n)
     scope_users(q->value);
     for (int i = 0; i < q->out->rank; i++)
         vary = vary || (lane_dependent(n, q->at[i]) && !is_batch(q->at[i]));
-    const char *lane = vary ? "l" : NULL, *inside = place_inside(n, lane, &dims);
+    const char *lane = vary ? "l" : NULL, *inside = result_inside(n, c, lane, &dims);
     const char *at = address_text(n, p, q->at, lane, &dims), *test = inside ? arena_print(a, "if (%s) ", inside) : "";
     const Expr *value = nest_conditions(n, &s, q->value);
     Piece v = scope_as(&s, scope_value(&s, value), n->doubles ? TYPE_DOUBLE : TYPE_VECTOR);

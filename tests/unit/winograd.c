@@ -48,7 +48,25 @@ static const Case cases[] = {
      "param w[64,64,3,3]\n"
      "input x[b,64,6,10]\n"
      "y[b,o,i 6,j 10] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\n"},
-    {"odd sizes stay", 0,
+    {"sizes that 4 does not divide, with another picture in the tail", 3,
+     "param w[48,48,3,3]\n"
+     "input x[b,48,7,14]\n"
+     "input z[b,48,7,14]\n"
+     "y[b,o,i 7,j 14] = max(sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1] + z[b,o,i,j], 0)\n"},
+    {"the same, no padding", 3,
+     "param w[48,48,3,3]\n"
+     "input x[b,48,9,15]\n"
+     "y[b,o,i 7,j 13] = sum[c,p,q] w[o,c,p,q] * x[b,c,i+p,j+q]\n"},
+    {"the same, the window is turned", 3,
+     "param w[48,48,3,3]\n"
+     "input x[b,48,7,7]\n"
+     "input g[b,48,7,7]\n"
+     "y[b,c,i 7,j 7] = select(x[b,c,i,j] > 0, sum[o,p,q] g?[b,o,i+1-p,j+1-q] * w[o,c,p,q], 0)\n"},
+    {"512 channels", 3,
+     "param w[32,512,3,3]\n"
+     "input x[b,512,7,7]\n"
+     "y[b,o,i 7,j 7] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\n"},
+    {"odd sizes of few channels stay", 0,
      "param w[32,32,3,3]\n"
      "input x[b,32,7,5]\n"
      "y[b,o,i 7,j 5] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\n"},
