@@ -284,6 +284,7 @@ static const char *const broken[] = {
     "y[i 4] = x[i-1]",
     "e[o+c] += w[o,c] * 2\ny = e[7]",
     "t[i,i] = x[i]",                  /* not every place is written */
+    "e?[2*i] = x[i]",                 /* those between */
     "y[i] = w[0,i]\ny[i] = w[1,i]",   /* two equations */
     "y[i] = u[i]",                    /* nothing makes u */
     "y[i] = z[i,b]",                  /* the batch where it does not belong */
