@@ -56,25 +56,62 @@ static bool elements_between(const Place *p, Expr *const *from, Expr *const *to,
     return true;
 }
 
-/* In strips: how far off is what the next one loads, which the processor cannot foresee, or 0. */
-static int64_t next_strip(const Nest *n, const Place *p, const Expr *e)
+/* From one step of x to the next, or 0. */
+static int64_t step_along(const Place *p, const Expr *e, const Index *x)
 {
-    enum { FEWEST = 4 }; /* strips; the last asks for nothing */
-    const Choice *c = n->c;
-    int64_t next = 0, distance;
+    int64_t step = 0;
 
-    if (!c->strip || c->by_block || c->strip->size < FEWEST || !e->tensor->batched)
-        return 0;
     for (int a = 1; a < e->nargs; a++) {
         Affine f;
         if (!expr_affine(e->args[a], &f))
             return 0;
-        next += affine_coef(&f, c->strip) * p->layout.stride[a];
+        step += affine_coef(&f, x) * p->layout.stride[a];
     }
-    for (int i = 0; i < c->value->n; i++)
-        if (c->value->at[i]->tensor == e->tensor && elements_between(p, e->args, c->value->at[i]->args, &distance) && distance == next)
-            return 0; /* it is loaded now */
-    return next;
+    return step;
+}
+
+static bool is_tile(const Choice *c, const Index *x)
+{
+    for (int d = 0; d < c->ntiles; d++)
+        if (c->tile_index[d] == x)
+            return true;
+    return false;
+}
+
+/* The load is at this distance from another one of the same point: what is asked for is there already. */
+static bool is_loaded_at(const Nest *n, const Place *p, const Expr *e, int64_t distance)
+{
+    const Loads *l = n->c->value;
+    int64_t between;
+
+    for (int i = 0; i < l->n; i++)
+        if (l->at[i]->tensor == e->tensor && elements_between(p, e->args, l->at[i]->args, &between) && between == distance)
+            return true;
+    return false;
+}
+
+/* A transform of small squares reads a few rows of each channel: too little for the processor to foresee. How far off is
+ * what it loads in the next channel, or else in the next strip, or 0. */
+static int64_t next_load(const Nest *n, const Place *p, const Expr *e)
+{
+    enum { FEWEST = 4, FAR = 1024 }; /* steps, of which the last asks for nothing; floats */
+    const Choice *c = n->c;
+    int64_t next = 0, inside = 1;
+
+    if (c->lane != LANE_SAMPLES || c->q->how != EQ_MAP || c->ntiles == 0 || !e->tensor->batched)
+        return 0;
+    for (int i = c->outer; i-- > 0 && !next;) {
+        const Index *x = c->walk[i];
+        if (x->batch || x == c->strip || is_tile(c, x))
+            continue;
+        int64_t step = step_along(p, e, x);
+        if (inside >= FEWEST && x->size >= FEWEST && step >= FAR)
+            next = step;
+        inside *= x->size;
+    }
+    if (!next && c->strip && c->strip->size >= FEWEST)
+        next = step_along(p, e, c->strip);
+    return next && !is_loaded_at(n, p, e, next) ? next : 0;
 }
 
 Piece scope_load(Scope *s, const Expr *e)
@@ -113,8 +150,8 @@ Piece scope_load(Scope *s, const Expr *e)
         text = arena_print(a, "nn_load_halves(%s + %s, %s + %s + %lld)", name, at, name, at, half);
     else if (n->partial < LANES && !over)
         text = arena_print(a, "nn_load_first(%s + %s, %d)", name, at, n->partial);
-    else if (next_strip(n, p, e))
-        text = arena_print(a, "nn_load_ahead(%s + %s, %lld)", name, at, (long long)next_strip(n, p, e));
+    else if (next_load(n, p, e))
+        text = arena_print(a, "nn_load_ahead(%s + %s, %lld)", name, at, (long long)next_load(n, p, e));
     else
         text = arena_print(a, "nn_load(%s + %s)", name, at);
     return scope_keep(s, guarded(s, piece(TYPE_VECTOR, dims, false, text), inside), name);
