@@ -270,7 +270,7 @@ static void tiling_new(Tiling *t, const Choice *c)
     for (int i = 0; i < l->n; i++) {
         t->need[i].vector = c->lane_index && (expr_has_index(l->at[i], c->lane_index) || (c->fold && expr_has_index(l->at[i], c->fold)));
         t->need[i].apart = vectors_apart(c, l->at[i]);
-        t->need[i].cycles = !t->need[i].vector ? 0.45 : slides(c, l->at[i]) ? 1.6 : 0.8;
+        t->need[i].cycles = !t->need[i].vector ? 0.45 : slides(c, l->at[i]) ? 1.6 : over_samples(c) ? 0.9 : 0.8; /* those of samples lie apart */
         for (int k = 0; k < t->ncandidates; k++)
             if (expr_has_index(l->at[i], t->candidate[k])) {
                 t->need[i].index |= 1u << k;
