@@ -378,29 +378,36 @@ NN_INLINE nn_v nn_sum16(const nn_v *a)
 #endif
 }
 
-/* Eight floats here and eight there. */
+/* Eight floats here and eight there; only the first n of each are touched. */
 __extension__ typedef float nn_v8u __attribute__((vector_size(32), aligned(4), may_alias));
-NN_INLINE nn_v nn_load_halves(const float *p, const float *q)
+NN_INLINE nn_v nn_load_halves(const float *p, const float *q, int n)
 {
 #ifdef NN_SHUFFLE
+    if (n < 8)
+        return NN_SHUFFLE(nn_load_first(p, n), nn_load_first(q, n), 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
     nn_v8 a = *(const nn_v8u *)p, b = *(const nn_v8u *)q;
     return NN_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 #else
     nn_v a = nn_set(0);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < n; i++) {
         a[i] = p[i];
         a[i + 8] = q[i];
     }
     return a;
 #endif
 }
-NN_INLINE void nn_store_halves(float *p, float *q, nn_v a)
+NN_INLINE void nn_store_halves(float *p, float *q, int n, nn_v a)
 {
 #ifdef NN_SHUFFLE
-    *(nn_v8u *)p = NN_SHUFFLE(a, a, 0, 1, 2, 3, 4, 5, 6, 7);
-    *(nn_v8u *)q = NN_SHUFFLE(a, a, 8, 9, 10, 11, 12, 13, 14, 15);
+    if (n == 8) {
+        *(nn_v8u *)p = NN_SHUFFLE(a, a, 0, 1, 2, 3, 4, 5, 6, 7);
+        *(nn_v8u *)q = NN_SHUFFLE(a, a, 8, 9, 10, 11, 12, 13, 14, 15);
+    } else {
+        nn_store_first(p, n, a);
+        nn_store_first(q, n, NN_SHUFFLE(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    }
 #else
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < n; i++) {
         p[i] = a[i];
         q[i] = a[i + 8];
     }

@@ -348,6 +348,15 @@ int64_t lane_step(const Nest *n, const Place *p, Expr *const *at)
     return n->c->flat ? 1 : index_step(n, p, at, n->c->lane_index);
 }
 
+int half_lanes(const Nest *n) { return n->partial < LANES / 2 ? n->partial : LANES / 2; }
+
+const char *each_lane(const Nest *n)
+{
+    if (n->c->fold && half_lanes(n) < LANES / 2)
+        return arena_print(n->b->arena, "for (int l = 0; l < %d; l++) if (l %% 8 < %d)", LANES, half_lanes(n));
+    return arena_print(n->b->arena, "for (int l = 0; l < %d; l++)", n->partial);
+}
+
 int64_t fold_step(const Nest *n, const Place *p, Expr *const *at)
 {
     return n->c->fold ? index_step(n, p, at, n->c->fold) : 8 * lane_step(n, p, at);

@@ -41,7 +41,7 @@ typedef struct Choice {
     Loads *value, *tail; /* what they read */
     LaneKind lane;
     Index *lane_index; /* NULL: LANE_NONE, or flat */
-    Index *fold;       /* LANE_AXIS over an axis of eight: lanes 8..15 are those of the next step of this index; or NULL */
+    Index *fold;       /* LANE_AXIS over an axis of at most eight: lanes 8..15 are those of the next step of this index; or NULL */
     Index *batch;      /* the batch index of the box, or NULL */
     int outer;         /* indices in `at`: the first ones of the box */
     bool flat;         /* LANE_AXIS over all elements of equal tensors, padding included */

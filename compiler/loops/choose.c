@@ -303,15 +303,15 @@ static bool only_places(const Expr *e)
     return true;
 }
 
-/* Rows of eight fill half of the lanes: two rows at once fill all. */
+/* Rows of eight fill half of the lanes: two rows at once fill all. Of an odd number of rows one is carried out twice. */
 static void fold_rows(Choice *c)
 {
     const Equation *q = c->q;
     int rank = q->out->rank;
     const Expr *row = rank > 1 ? q->at[rank - 2] : NULL;
 
-    if (c->lane != LANE_AXIS || c->lane_index->size != LANES / 2 || q->out->integer || !row || row->kind != EXPR_INDEX ||
-        row->index->size % 2 != 0 || !only_places(q->value) || (q->tail && !only_places(q->tail)))
+    if (c->lane != LANE_AXIS || c->lane_index->size > LANES / 2 || q->out->integer || !row || row->kind != EXPR_INDEX ||
+        row->index->size < 2 || !only_places(q->value) || (q->tail && !only_places(q->tail)))
         return;
     for (int a = 0; a < rank; a++)
         if (a != rank - 2 && expr_has_index(q->at[a], row->index))

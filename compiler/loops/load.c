@@ -18,14 +18,14 @@ static Piece gathered(Scope *s, const Expr *e, const Place *p)
         value = arena_print(a, "%s ? %s : 0.0f", inside, value);
     if (level >= 0) {
         line(&s->level[level], s->depth + level, "nn_v %s = nn_set(0.0f);", kept);
-        line(&s->level[level], s->depth + level, "for (int l = 0; l < %d; l++)", n->partial);
+        line(&s->level[level], s->depth + level, "%s", each_lane(n));
         line(&s->level[level], s->depth + level + 1, "%s[l] = %s;", kept, value);
         return piece(TYPE_VECTOR, dims, true, kept);
     }
     line(&s->level[0], s->depth, "nn_v %s[%d] = {0};", kept, n->tile[1]);
     line(&s->level[0], s->depth, "for (int %s = 0; %s < %d; %s++)", n->step_name[1], n->step_name[1], n->tile[1],
          n->step_name[1]);
-    line(&s->level[0], s->depth + 1, "for (int l = 0; l < %d; l++)", n->partial);
+    line(&s->level[0], s->depth + 1, "%s", each_lane(n));
     line(&s->level[0], s->depth + 2, "%s[%s][l] = %s;", kept, n->step_name[1], value);
     return piece(TYPE_VECTOR, dims, true, arena_print(a, "%s[%s]", kept, n->step_name[1]));
 }
@@ -147,7 +147,7 @@ Piece scope_load(Scope *s, const Expr *e)
     else if (pairs)
         text = arena_print(a, "nn_load_even(%s + %s, %s + %s + %lld)", name, at, name, at, half);
     else if (n->c->fold)
-        text = arena_print(a, "nn_load_halves(%s + %s, %s + %s + %lld)", name, at, name, at, half);
+        text = arena_print(a, "nn_load_halves(%s + %s, %s + %s + %lld, %d)", name, at, name, at, half, over ? LANES / 2 : half_lanes(n));
     else if (n->partial < LANES && !over)
         text = arena_print(a, "nn_load_first(%s + %s, %d)", name, at, n->partial);
     else if (next_load(n, p, e))

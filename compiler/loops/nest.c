@@ -40,6 +40,13 @@ static int parts_of(const Choice *c, const Index *x, Part *part)
     int d = dim_of(c, x), s = strip_of(c, x), tile = d < 0 ? 1 : c->tile[d], n = 0;
     int64_t width = lanes_of(c, x), whole = x->size / width, tiles = whole / tile, strip = s < 0 ? 1 : c->pieces.strip[s];
 
+    if (x == c->fold && x->size % 2) { /* the last tile begins one step earlier than after the one before it */
+        int last = (int)(whole % tile) + 1;
+        if (tiles > 0)
+            part[n++] = (Part){0, tiles, tile * width, tile, LANES, 1};
+        part[n++] = (Part){x->size - last * width, 1, 0, last, LANES, 1};
+        return n;
+    }
     if (tiles >= strip)
         part[n++] = (Part){0, tiles / strip, tile * width * strip, tile, LANES, strip};
     if (tiles % strip)
@@ -114,13 +121,13 @@ static const char *store_inside(Nest *n, Scope *s, const Choice *c, Piece v)
     v = scope_as(s, v, TYPE_VECTOR);
     if (c->fold && !p->layout.integer && is_contiguous(n, p, c->q->at)) {
         const char *at = address_text(n, p, c->q->at, NULL, &dims);
-        return arena_print(a, "nn_store_halves(%s + %s, %s + %s + %lld, %s);", name, at, name, at,
-                           (long long)fold_step(n, p, c->q->at), v.text);
+        return arena_print(a, "nn_store_halves(%s + %s, %s + %s + %lld, %d, %s);", name, at, name, at,
+                           (long long)fold_step(n, p, c->q->at), half_lanes(n), v.text);
     }
     if (c->fold || !is_contiguous(n, p, c->q->at)) {
         const char *at = address_text(n, p, c->q->at, "l", &dims);
         v = scope_keep(s, (Piece){v.type, v.dims | nest_dims(n), v.text, v.atom}, "result");
-        return arena_print(a, "for (int l = 0; l < %d; l++) %s[%s] = %s%s[l];", n->partial, name, at,
+        return arena_print(a, "%s %s[%s] = %s%s[l];", each_lane(n), name, at,
                            p->layout.integer ? "(int32_t)" : "", v.text);
     }
     const char *at = address_text(n, p, c->q->at, NULL, &dims);

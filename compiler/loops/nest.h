@@ -97,6 +97,9 @@ bool within_halo(const Layout *l, const Expr *load, int a);
 bool lane_dependent(const Nest *n, const Expr *e);
 /* How many elements lie from one lane to the next, or -1 when that is not always the same. */
 int64_t lane_step(const Nest *n, const Place *p, Expr *const *at);
+/* Of the lanes, where they are two rows of eight, the first ones of both that are in use; and a loop over all that are. */
+int half_lanes(const Nest *n);
+const char *each_lane(const Nest *n);
 /* From lane 0 to lane 8, where the lanes are two rows of eight; else half of the way along all of them. */
 int64_t fold_step(const Nest *n, const Place *p, Expr *const *at);
 /* Loads may take more than the lanes in use: there is room behind the last row, and what is there is not stored. */

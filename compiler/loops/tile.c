@@ -327,10 +327,16 @@ static void set_tile(Choice *c, const Tiling *t, const int *k, const int *steps)
         }
 }
 
+/* Two rows go through together, also the last ones of an odd number. */
+static int64_t most_steps(const Choice *c, const Index *x)
+{
+    return x == c->fold ? x->size / 2 : steps_of(c, x);
+}
+
 /* The best numbers of steps, from `least` on, of two candidates, of which the second is the inner one. */
 static double try_pair(const Choice *c, Tiling *t, const int *k, int least, int *steps)
 {
-    int64_t m = steps_of(c, t->candidate[k[0]]), n = k[1] < 0 ? 1 : steps_of(c, t->candidate[k[1]]);
+    int64_t m = most_steps(c, t->candidate[k[0]]), n = k[1] < 0 ? 1 : most_steps(c, t->candidate[k[1]]);
     int most = c->lane == LANE_AXIS_SUM ? LANES : MAX_STEPS;
     double best = 1e30;
 

@@ -1,5 +1,5 @@
 /* single.c -- graphs of one sample, compiled, against the interpreter: every remainder of a vector, halos, strides, rows of
- * eight, and what has no such form. */
+ * eight and fewer, and what has no such form. */
 #include "kernels.h"
 
 #include <check.h>
@@ -22,6 +22,10 @@ static const char *const texts[] = {
     "input x[b,2,@,8]\nparam w[4,2,3,3]\nparam u[3,4,3,3]\n"
     "a[b,o,i @,j 8] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\nr[b,o,i,j] = max(a[b,o,i,j], 0.5)\n"
     "y[b,o,i @,j 8] = sum[c,p,q] u[o,c,p,q] * r?[b,c,i+p-1,j+q-1]\n",
+    /* columns of seven, with a number of its own for each place; then of four, with a stride */
+    "input x[b,2,@,7]\nparam w[4,2,3,3]\nparam m[4,@,7]\nparam u[3,4,2,2]\n"
+    "a[b,o,i @,j 7] = sum[c,p,q] w[o,c,p,q] * x?[b,c,i+p-1,j+q-1]\nr[b,o,i,j] = max(a[b,o,i,j] * m[o,i,j], 0.5)\n"
+    "y[b,o,i $,j 4] = sum[c,p,q] u[o,c,p,q] * r?[b,c,2*i+p,2*j+q]\n",
 };
 
 enum { NTEXTS = sizeof texts / sizeof *texts, MOST = 33, NTRIES = NTEXTS * MOST };
