@@ -13,7 +13,7 @@
  *     strip.c   kernels that run in turn, strip by strip
  *     tile.c    the register tile
  *     walk.c    in which order the tiles are visited
- *     nest.c    the loops of one equation, printed; reduce.c, scatter.c what is inside
+ *     nest.c    the loops of one equation, printed; reduce.c, sums.c, scatter.c what is inside
  *     value.c   expressions on lanes or on doubles; load.c, address.c what they begin with
  *     roll.c      statements that repeat with other numbers, as a loop
  *     function.c  kernels as functions, equal ones shared

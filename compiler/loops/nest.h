@@ -154,6 +154,21 @@ void scope_roll(Scope *s, const char **last);
 void nest_finish(Nest *n, Scope *s, Piece v);
 /* Takes the conditions off a sum's value: where one fails there is nothing to add. (reduce.c) */
 const Expr *nest_conditions(Nest *n, Scope *s, const Expr *value);
+/* --- sums.c --- */
+/* What a sum, product or extreme begins with. */
+const char *sums_neutral(How how, bool doubles);
+/* How many there are in the largest tile. */
+int sums_most(const Choice *c);
+/* The sum of the tile's element at hand. */
+const char *sums_text(const Nest *n);
+/* A statement for each element of the tile; its format takes both texts. */
+void sums_over_tile(Nest *n, const char *format, const char *what, const char *value);
+/* Declares the sums, or others like them; `format` says how each gets its value. */
+void sums_declare_as(Nest *n, const char *name, const char *format, const char *value);
+void sums_declare(Nest *n, const char *name, const char *value);
+/* result = tail(sums) */
+void sums_end(Nest *n);
+
 /* Around what is inside of a part: it is put aside, with a mark in its place. (parts.c) */
 Text part_begin(Nest *n, int *depth);
 void part_end(Nest *n, const Text *outside, int depth);

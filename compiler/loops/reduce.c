@@ -4,94 +4,6 @@
 /* Two sums of a group go through the same loops; see group.c. */
 static bool has_beside(const Choice *c) { return c->next && c->next->q->how != EQ_MAP; }
 
-static const char *neutral(How how, bool doubles)
-{
-    switch (how) {
-    case EQ_SUM: return doubles ? "0.0" : "0.0f";
-    case EQ_PROD: return doubles ? "1.0" : "1.0f";
-    case EQ_MIN: return doubles ? "__builtin_inf()" : "__builtin_inff()";
-    default: return doubles ? "-__builtin_inf()" : "-__builtin_inff()";
-    }
-}
-
-static void over_tile(Nest *n, const char *format, const char *what, const char *value)
-{
-    const Choice *c = n->c;
-
-    for (int d = 0; d < c->ntiles; d++)
-        line(&n->out, n->depth + d, "NN_TILE(%s, %d)", n->step_name[d], n->tile[d]);
-    line(&n->out, n->depth + c->ntiles, format, what, value);
-}
-
-static int tile_sums(const Nest *n)
-{
-    int sums = 1;
-
-    for (int d = 0; d < n->c->ntiles; d++)
-        sums *= n->tile[d];
-    return sums;
-}
-
-/* Of the largest tile. */
-static int most_sums(const Choice *c)
-{
-    int sums = 1;
-
-    for (int d = 0; d < c->ntiles; d++)
-        sums *= c->tile[d];
-    return sums;
-}
-
-/* Fewer sums over lanes than this are finished one by one. */
-enum { FEWEST_TOGETHER = 5 };
-
-/* The sums of a tile are finished sixteen side by side. */
-static bool ends_together(const Nest *n)
-{
-    const Choice *c = n->c;
-
-    return sums_lanes(c) && c->q->how == EQ_SUM && c->q->out->rank > 0 && tile_sums(n) >= FEWEST_TOGETHER;
-}
-
-/* The number of the tile's element. */
-static const char *sum_number(const Nest *n)
-{
-    if (n->c->ntiles < 2)
-        return n->step_name[0];
-    return arena_print(n->b->arena, "%d * %s + %s", n->tile[1], n->step_name[0], n->step_name[1]);
-}
-
-/* The sum of the tile's element: those that end together are in one row. */
-static const char *sum_text(const Nest *n)
-{
-    if (!ends_together(n))
-        return nest_steps(n, n->sum);
-    return arena_print(n->b->arena, "%s[%s]", n->sum, sum_number(n));
-}
-
-/* The sums of a tile; `format` says how each gets its value. */
-static void declare_as(Nest *n, const char *name, const char *format, const char *value)
-{
-    Text t = {.arena = n->b->arena};
-
-    text_print(&t, "%s %s", n->doubles ? "double" : "nn_v", name);
-    if (n->c->ntiles == 0) {
-        line(&n->out, n->depth, format, t.s, value);
-        return;
-    }
-    for (int d = 0; d < n->c->ntiles && !ends_together(n); d++)
-        text_print(&t, "[%d]", n->tile[d]);
-    if (ends_together(n))
-        text_print(&t, "[%d]", (int)blocks_of(tile_sums(n)) * LANES);
-    line(&n->out, n->depth, "%s;", t.s);
-    over_tile(n, format, name == n->sum ? sum_text(n) : nest_steps(n, name), value);
-}
-
-static void declare(Nest *n, const char *name, const char *value)
-{
-    declare_as(n, name, n->doubles ? "%s = %s;" : "%s = nn_set(%s);", value);
-}
-
 static void skip_unless(Scope *s, const char *condition)
 {
     line(&s->level[0], s->depth, "if (!%s)", condition);
@@ -154,7 +66,7 @@ static void print_argmax(Nest *n)
     Scope s;
     unsigned dims = 0;
     Arena *a = n->b->arena;
-    const char *acc = sum_text(n), *best = nest_steps(n, "best"), *at;
+    const char *acc = sums_text(n), *best = nest_steps(n, "best"), *at;
 
     scope_start(&s, n, n->depth);
     scope_users(n->c->q->value);
@@ -185,7 +97,7 @@ static void print_step(Nest *n)
     const Choice *c = n->c;
     How how = c->q->how;
     Arena *a = n->b->arena;
-    const char *acc = sum_text(n);
+    const char *acc = sums_text(n);
     Scope s;
 
     if (how == EQ_ARGMAX) {
@@ -206,7 +118,7 @@ static void print_step(Nest *n)
     if (!v.atom && v.dims != nest_dims(n))
         v = scope_keep(&s, v, "t");
     if (n->partial < LANES && c->lane == LANE_AXIS_SUM)
-        v.text = arena_print(a, "nn_select(nn_first(%d), %s, nn_set(%s))", n->partial, v.text, neutral(how, false));
+        v.text = arena_print(a, "nn_select(nn_first(%d), %s, nn_set(%s))", n->partial, v.text, sums_neutral(how, false));
     const char *x = v.text;
     if (how == EQ_SUM)
         scope_end(&s, arena_print(a, "%s += %s;", acc, x));
@@ -286,9 +198,9 @@ static void print_reduction(Nest *n, int i)
         if (bound_of(c, x)) {
             open_bounded(n, bound_of(c, x));
         } else if (!x->batch) {
-            if (i + 1 == q->nbox && x->size * most_sums(c) <= FEW_STEPS)
+            if (i + 1 == q->nbox && x->size * sums_most(c) <= FEW_STEPS)
                 line(&n->out, n->depth, "NN_UNROLL");
-            else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && most_sums(c) >= 8)
+            else if (i + 1 == q->nbox && n->b->graph->single && c->lane == LANE_AXIS && sums_most(c) >= 8)
                 line(&n->out, n->depth, "NN_ROLLED"); /* a tile that fills the registers: with two, they go through memory */
             open_steps(n, i, x);
         } else if (over_samples(c)) {
@@ -326,75 +238,7 @@ static void print_reduction(Nest *n, int i)
     }
 }
 
-/* Strip by strip what is added is added to what is there. */
-static const char *with_strips_before(const Nest *n, const char *place, const char *sum)
-{
-    const Choice *c = n->c;
-
-    for (int i = c->outer; c->strip && i < c->q->nbox; i++)
-        if (c->q->box[i] == c->strip)
-            return arena_print(n->b->arena, "%s ? %s + %s : %s", nest_var(n, c->strip)->name, place, sum, sum);
-    return sum;
-}
-
-/* Sixteen sums at once. */
-static void print_together(Nest *n)
-{
-    unsigned dims = 0;
-    const Place *p = place_written(n->b, n->c);
-    const char *name = nest_arg(n, p, true), *at = address_text(n, p, n->c->q->at, NULL, &dims);
-    const char *total = nest_fresh_name(n, "total");
-    int sums = tile_sums(n), rows = (int)blocks_of(sums);
-
-    if (sums < rows * LANES || most_sums(n->c) % LANES)
-        line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", sums, rows * LANES, n->sum);
-    line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
-    line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);
-    at = arena_print(n->b->arena, "%s[%s]", name, at);
-    total = arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n));
-    over_tile(n, "%s = %s;", at, with_strips_before(n, at, total));
-}
-
-static const char *horizontal(How how)
-{
-    return how == EQ_SUM ? "nn_sum" : how == EQ_MAX ? "nn_hmax" : how == EQ_MIN ? "nn_hmin" : "nn_hprod";
-}
-
-/* result = tail(sums) */
-static void print_ending(Nest *n)
-{
-    const Choice *c = n->c;
-    const Equation *q = c->q;
-    Arena *a = n->b->arena;
-    const char *acc = sum_text(n);
-    const Place *p = place_written(n->b, c);
-    Scope s;
-
-    scope_start(&s, n, n->depth);
-    if (q->tail)
-        scope_users(q->tail);
-    if (ends_together(n)) {
-        print_together(n);
-        return;
-    }
-    if (sums_lanes(c) && q->out->rank > 0) {
-        unsigned dims = 0;
-        const char *at = arena_print(a, "%s[%s]", nest_arg(n, p, true), address_text(n, p, q->at, NULL, &dims));
-        const char *sum = arena_print(a, "%s(%s)", horizontal(q->how), acc);
-        scope_end(&s, arena_print(a, "%s = %s;", at, with_strips_before(n, at, sum)));
-        return;
-    }
-    s.result = (Piece){n->doubles ? TYPE_DOUBLE : TYPE_VECTOR, nest_dims(n), acc, true};
-    if (sums_lanes(c)) {
-        n->doubles = true;
-        s.result = (Piece){TYPE_DOUBLE, 0, arena_print(a, "(double)%s(acc)", horizontal(q->how)), true};
-    }
-    Piece v = q->tail ? scope_value(&s, q->tail) : s.result;
-    nest_finish(n, &s, v);
-    n->doubles = c->lane == LANE_NONE;
-}
-
-static void print_clear(Nest *n) { declare(n, n->sum, "0.0f"); }
+static void print_clear(Nest *n) { sums_declare(n, n->sum, "0.0f"); }
 
 /* Loads of kept tensors that come after the sum, a vector at every place of the tile. */
 static int kept_after(const Nest *n, const Expr **load)
@@ -430,7 +274,7 @@ static void fetch_ahead(Nest *n)
     for (int i = 0; i < count && bytes > loops_machine->l2; i++) {
         const Place *p = place_read(n->b, n->c, load[i]);
         unsigned dims = 0;
-        over_tile(n, "nn_fetch(%s + %s);", nest_arg(n, p, false), address_text(n, p, load[i]->args, NULL, &dims));
+        sums_over_tile(n, "nn_fetch(%s + %s);", nest_arg(n, p, false), address_text(n, p, load[i]->args, NULL, &dims));
     }
 }
 
@@ -439,18 +283,18 @@ void nest_reduce(Nest *n)
     const Choice *c = n->c;
 
     n->sum = "acc";
-    declare(n, n->sum, neutral(c->q->how == EQ_ARGMAX ? EQ_SUM : c->q->how, n->doubles));
+    sums_declare(n, n->sum, sums_neutral(c->q->how == EQ_ARGMAX ? EQ_SUM : c->q->how, n->doubles));
     if (c->q->how == EQ_ARGMAX)
-        declare(n, "best", neutral(EQ_MAX, n->doubles));
+        sums_declare(n, "best", sums_neutral(EQ_MAX, n->doubles));
     if (has_beside(c)) {
         n->beside = nest_fresh_name(n, "beside");
         take_turns(n, c, print_clear);
     }
     fetch_ahead(n);
     print_reduction(n, c->outer);
-    print_ending(n);
+    sums_end(n);
     if (has_beside(c))
-        take_turns(n, c, print_ending);
+        take_turns(n, c, sums_end);
 }
 
 /* --- pieces --- */
@@ -507,18 +351,18 @@ void nest_pieces(Nest *n)
     line(&n->out, n->depth, "nn_v kept[%lld][%lld]%s;", (long long)n->strip[0], (long long)n->strip[1], sizes.s);
     for (int k = 0; k < STRIPS; k++)
         line(&n->out, n->depth++, "for (long at%d = 0; at%d < %lld; at%d++)", k, k, (long long)n->strip[k], k);
-    over_tile(n, "%s = nn_set(%s);", kept, "0.0f");
+    sums_over_tile(n, "%s = nn_set(%s);", kept, "0.0f");
     n->depth = depth;
     open_pieces(n);
     open_strips(n);
-    declare_as(n, n->sum, "%s = %s;", kept);
+    sums_declare_as(n, n->sum, "%s = %s;", kept);
     n->in_piece = c->pieces.step > 1;
     print_reduction(n, c->outer + c->pieces.n - n->in_piece);
     n->in_piece = false;
-    over_tile(n, "%s = %s;", kept, sum_text(n));
+    sums_over_tile(n, "%s = %s;", kept, sums_text(n));
     close_to(n, depth);
     open_strips(n);
-    declare_as(n, n->sum, "%s = %s;", kept);
-    print_ending(n);
+    sums_declare_as(n, n->sum, "%s = %s;", kept);
+    sums_end(n);
     close_to(n, depth);
 }
