@@ -82,7 +82,7 @@ static void put_text(Numbers *n, const char *s)
 
     if (n->column + length > LINE)
         end_line(n);
-    text_print(n->t, "%s%s", n->column == 0 ? "    " : "", s);
+    text_add(n->t, s, length);
     n->column += length;
 }
 

@@ -1,17 +1,11 @@
-/* form.c -- texts of C that differ in numbers only: one text with parameters, and what each of them gives to it.
- *
- * What all have in common stays in the text, what always goes together is one parameter, and what follows from others
- * (2 * a + 3, a * b) is computed. */
+/* form.c -- texts of C as names and numbers: those that differ in numbers only are of one form. */
 #include "loops/form.h"
 
 #include <ctype.h>
-#include <stdlib.h>
-
-/* --- tokens --- */
 
 typedef LIST(Token) Tokens;
 
-static bool is_name(char c) { return isalnum((unsigned char)c) || c == '_'; }
+bool token_letter(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
 bool token_is(const Token *t, const char *s) { return t->n > 0 && *t->s == *s && strncmp(t->s, s, (size_t)t->n) == 0 && s[t->n] == '\0'; }
 
@@ -51,6 +45,51 @@ static bool is_double(const Token *t)
     return t->kind == TOKEN_TEXT && isdigit((unsigned char)*t->s) && memchr(t->s, '.', (size_t)t->n) && t->s[t->n - 1] != 'f';
 }
 
+static bool is_parameter(const Form *f, const char *s, int n)
+{
+    for (int i = 0; i < f->parameters.n; i++)
+        if ((int)strlen(f->parameters.at[i]) == n && memcmp(f->parameters.at[i], s, (size_t)n) == 0)
+            return true;
+    return false;
+}
+
+/* Letters of a sum or product of parameters and whole numbers in parentheses, (4 * (size0 + 2)); 0: it is none. */
+static int computed_length(const Form *f, const char *s, bool *named)
+{
+    const char *at = s + 1;
+
+    for (bool more = true; more;) {
+        int n = *at == '(' ? computed_length(f, at, named) : (int)strspn(at, "0123456789");
+        if (n == 0 || token_letter(at[n])) {
+            for (n = 0; token_letter(at[n]);)
+                n++;
+            if (!is_parameter(f, at, n))
+                return 0;
+            *named = true;
+        }
+        at += n;
+        more = at[0] == ' ' && strchr("+-*", at[1]) && at[2] == ' ';
+        at += more ? 3 : 0;
+    }
+    return *at == ')' ? (int)(at + 1 - s) : 0;
+}
+
+/* A parameter, or what is computed from some. */
+static bool read_named(const Form *f, Token *t)
+{
+    bool named = false;
+    int n = f->parameters.n && *t->s == '(' ? computed_length(f, t->s, &named) : 0;
+
+    if (n > 0 && named)
+        t->n = n;
+    else if (t->kind != TOKEN_NAME || !is_parameter(f, t->s, t->n))
+        return false;
+    t->kind = TOKEN_NUMBER;
+    t->type = "";
+    t->named = true;
+    return true;
+}
+
 static Token next_token(const char *s)
 {
     Token t = {.s = s, .n = 1};
@@ -58,8 +97,8 @@ static Token next_token(const char *s)
     if (isdigit((unsigned char)*s)) {
         t.n = number_length(s);
         t.kind = number_type(&t) ? TOKEN_NUMBER : TOKEN_TEXT;
-    } else if (is_name(*s)) {
-        while (is_name(s[t.n]))
+    } else if (token_letter(*s)) {
+        while (token_letter(s[t.n]))
             t.n++;
         t.kind = TOKEN_NAME;
     } else if (*s == ' ') {
@@ -125,6 +164,7 @@ void form_read(Arena *a, Form *f, const char *text, bool fixed)
     f->tokens.n = 0;
     for (const char *s = text; *s;) {
         Token t = next_token(s);
+        read_named(f, &t);
         s += t.n;
         bool blank = token_is_blank(&t);
         bool after_type = token_is_type(&last) || (token_is(&last, "*") && token_is_type(&before));
@@ -141,6 +181,7 @@ void form_read(Arena *a, Form *f, const char *text, bool fixed)
         head = token_is(&t, "NN_UNROLL") || token_is(&t, "NN_TILE") || (head && *t.s != ')');
         tile = t.kind == TOKEN_NAME ? last.n == 1 && *last.s == TILE_MARK : tile;
         t.length = t.kind == TOKEN_NUMBER && inside;
+        f->odd |= t.length && t.named;
         if (t.kind == TOKEN_NUMBER && fixed && (head || inside || tile))
             t.kind = TOKEN_TEXT;
         if (fixed && is_double(&t))
@@ -158,222 +199,36 @@ void form_read(Arena *a, Form *f, const char *text, bool fixed)
     make_skeleton(a, f, &declared);
 }
 
+/* "const int o_tile", "long size0". */
+static bool is_number_parameter(const char *s, size_t n)
+{
+    return (n > 10 && (strncmp(s, "const int ", 10) == 0 || strncmp(s, "const long ", 11) == 0)) ||
+           (n > 9 && strncmp(s, "long size", 9) == 0 && isdigit((unsigned char)s[9]));
+}
+
+void form_read_function(Arena *a, Form *f, const char *body)
+{
+    Text t = {.arena = a};
+    const char *s = body + 1;
+
+    text_print(&t, "(");
+    for (bool more = true; more;) {
+        size_t n = strcspn(s, ",)"), name = n;
+        while (token_letter(s[name - 1]))
+            name--;
+        if (is_number_parameter(s, n))
+            PUSH(a, f->parameters, arena_copy(a, s + name, n - name));
+        else
+            text_print(&t, "%s%.*s", t.n > 1 ? ", " : "", (int)n, s);
+        more = s[n] == ',';
+        s += n + (more ? 2 : 0);
+    }
+    text_print(&t, "%s", s);
+    f->text = t.s;
+    form_read(a, f, f->text, false);
+}
+
 bool form_same(const Form *x, const Form *y)
 {
     return x->hash == y->hash && x->skeleton.n == y->skeleton.n && memcmp(x->skeleton.s, y->skeleton.s, x->skeleton.n) == 0;
-}
-
-/* --- columns --- */
-
-static int compare_columns(const Columns *c, const int64_t *x, const int64_t *y)
-{
-    for (int i = 0; i < c->forms; i++)
-        if (x[i] != y[i])
-            return x[i] < y[i] ? -1 : 1;
-    return 0;
-}
-
-/* y = a * x + b, with whole a > 0 and a small b: with a large one it would be chance. */
-static bool is_affine(const Columns *c, const int64_t *x, const int64_t *y, int64_t *a, int64_t *b)
-{
-    int k = 1;
-
-    while (k < c->forms && x[k] == x[0])
-        k++;
-    if (k == c->forms || (y[k] - y[0]) % (x[k] - x[0]) != 0)
-        return false;
-    *a = (y[k] - y[0]) / (x[k] - x[0]);
-    *b = y[0] - *a * x[0];
-    for (int i = 0; i < c->forms; i++)
-        if (y[i] != *a * x[i] + *b)
-            return false;
-    return *a > 0 && *b >= -c->most && *b <= c->most;
-}
-
-/* y = a * x * z. */
-static bool is_product(const Columns *c, const int64_t *x, const int64_t *z, const int64_t *y, int64_t *a)
-{
-    if (x[0] * z[0] == 0 || y[0] % (x[0] * z[0]) != 0)
-        return false;
-    *a = y[0] / (x[0] * z[0]);
-    for (int i = 0; i < c->forms; i++)
-        if (y[i] != *a * x[i] * z[i])
-            return false;
-    return *a > 0;
-}
-
-static const char *scaled(Arena *a, int64_t by, const char *x)
-{
-    return by == 1 ? x : arena_print(a, "%lld * %s", (long long)by, x);
-}
-
-static const char *sum_text(Arena *a, int64_t by, const char *x, int64_t plus)
-{
-    const char *product = scaled(a, by, x);
-
-    return plus ? arena_print(a, "(%s %c %lld)", product, plus < 0 ? '-' : '+', (long long)(plus < 0 ? -plus : plus))
-                : arena_print(a, by == 1 ? "%s" : "(%s)", product);
-}
-
-/* Number k from columns that have a text, or NULL. */
-static const char *derived(const Columns *c, int k)
-{
-    const Column *x = c->list.at;
-    int64_t by, plus;
-
-    for (int i = 0; i < c->list.n; i++)
-        if (x[i].text && is_affine(c, x[i].at, x[k].at, &by, &plus))
-            return sum_text(c->arena, by, x[i].text, plus);
-    for (int i = 0; i < c->list.n; i++)
-        for (int j = 0; j <= i; j++)
-            if (x[i].text && x[j].text && is_product(c, x[i].at, x[j].at, x[k].at, &by))
-                return arena_print(c->arena, "(%s)", scaled(c->arena, by, arena_print(c->arena, "%s * %s", x[i].text, x[j].text)));
-    return NULL;
-}
-
-/* Where the numbers of a token stand in the list, or would: its columns are in order. */
-static int column_place(const Columns *c, const int64_t *at)
-{
-    int i = 0;
-
-    while (i < c->list.n && compare_columns(c, c->list.at[i].at, at) < 0)
-        i++;
-    return i;
-}
-
-static int64_t *numbers(Arena *a, Form *const *forms, int n, int token)
-{
-    int64_t *at = NEW_ARRAY(a, int64_t, n);
-
-    for (int i = 0; i < n; i++)
-        at[i] = strtoll(forms[i]->tokens.at[token].s, NULL, 10);
-    return at;
-}
-
-static bool all_equal(const int64_t *at, int n)
-{
-    for (int i = 1; i < n; i++)
-        if (at[i] != at[0])
-            return false;
-    return true;
-}
-
-static void add_column(Columns *c, int64_t *at)
-{
-    int k = column_place(c, at);
-
-    if (all_equal(at, c->forms) || (k < c->list.n && compare_columns(c, c->list.at[k].at, at) == 0))
-        return;
-    PUSH(c->arena, c->list, (Column){0});
-    for (int i = c->list.n - 1; i > k; i--)
-        c->list.at[i] = c->list.at[i - 1];
-    c->list.at[k] = (Column){.at = at};
-}
-
-/* The texts of a token in all forms, or NULL if they are the same. */
-static const char **reals(const Columns *c, Form *const *forms, int token)
-{
-    const char **text = NEW_ARRAY(c->arena, const char *, c->forms);
-    bool differ = false;
-
-    for (int i = 0; i < c->forms; i++) {
-        const Token *t = &forms[i]->tokens.at[token];
-        text[i] = arena_copy(c->arena, t->s, (size_t)t->n);
-        differ = differ || strcmp(text[0], text[i]) != 0;
-    }
-    return differ ? text : NULL;
-}
-
-/* Where these stand in the list, or its end. */
-static int real_place(const Columns *c, const char *const *text)
-{
-    int i = 0, k = 0;
-
-    for (; i < c->reals.n; i++) {
-        for (k = 0; k < c->forms && strcmp(c->reals.at[i][k], text[k]) == 0;)
-            k++;
-        if (k == c->forms)
-            break;
-    }
-    return i;
-}
-
-void columns_make(Columns *c, Arena *a, Form *const *forms, int n, int64_t most)
-{
-    *c = (Columns){.arena = a, .forms = n, .most = most};
-    for (int k = 0; k < forms[0]->tokens.n; k++) {
-        const Token *t = &forms[0]->tokens.at[k];
-        if (t->kind == TOKEN_NUMBER && !t->length)
-            add_column(c, numbers(a, forms, n, k));
-        const char **text = t->kind == TOKEN_REAL ? reals(c, forms, k) : NULL;
-        if (text && real_place(c, text) == c->reals.n)
-            PUSH(a, c->reals, text);
-    }
-}
-
-void columns_call(Columns *c, const int64_t *at, const char *name)
-{
-    int k = column_place(c, at);
-
-    if (k < c->list.n && !c->list.at[k].text && compare_columns(c, c->list.at[k].at, at) == 0) {
-        c->list.at[k].text = name;
-        c->list.at[k].parameter = true;
-    }
-}
-
-bool columns_follow(Columns *c, const int64_t *at, const char *name)
-{
-    for (int k = 0; k < c->list.n; k++) {
-        int64_t by, plus;
-        if (!is_affine(c, at, c->list.at[k].at, &by, &plus))
-            return false;
-        c->list.at[k].text = sum_text(c->arena, by, name, plus);
-    }
-    return true;
-}
-
-int columns_name(Columns *c, const char *name)
-{
-    int parameters = 0, named = 0;
-
-    for (int k = 0; k < c->list.n; k++) {
-        Column *x = &c->list.at[k];
-        if (!x->text) {
-            x->text = derived(c, k);
-            x->parameter = !x->text;
-            if (x->parameter)
-                x->text = arena_print(c->arena, "%s%d", name, named++);
-        }
-        parameters += x->parameter;
-    }
-    return parameters;
-}
-
-static int64_t largest(const int64_t *at, int n)
-{
-    int64_t x = at[0];
-
-    for (int i = 1; i < n; i++)
-        x = at[i] > x ? at[i] : x;
-    return x;
-}
-
-const char *columns_text(const Columns *c, Form *const *forms)
-{
-    Text body = {.arena = c->arena};
-
-    for (int k = 0; k < forms[0]->tokens.n; k++) {
-        const Token *t = &forms[0]->tokens.at[k];
-        const int64_t *at = t->kind == TOKEN_NUMBER ? numbers(c->arena, forms, c->forms, k) : NULL;
-        const char **text = t->kind == TOKEN_REAL ? reals(c, forms, k) : NULL;
-        if (text)
-            text_print(&body, "real%d", real_place(c, text));
-        else if (!at || all_equal(at, c->forms))
-            text_add(&body, t->s, (size_t)t->n);
-        else if (t->length)
-            text_print(&body, "%lld", (long long)largest(at, c->forms));
-        else
-            text_print(&body, "%s%s", t->type, c->list.at[column_place(c, at)].text);
-    }
-    return body.s;
 }

@@ -11,6 +11,7 @@ typedef struct Token {
     const char *s;
     int n;
     const char *type; /* of a number: "", or what it is converted to, "(float)" or "(double)" */
+    bool named;       /* a number that is a parameter, or computed from some: size0, (2 * size0 + 1) */
     bool step;        /* a number that the step of an unrolled loop is multiplied with */
     bool length;      /* a number between the brackets of a declaration */
 } Token;
@@ -18,6 +19,9 @@ typedef struct Token {
 /* A text: kernels' and tiles' bodies. */
 typedef struct Form {
     Function *function; /* whose body it is, or NULL */
+    const char *text;   /* of a function: without its parameters that are numbers */
+    LIST(const char *) parameters; /* these, in order */
+    bool odd;           /* an array is as long as one of them says */
     LIST(Token) tokens; /* names are those that the text declares */
     Text skeleton;      /* names and numbers by their order only */
     uint32_t hash;
@@ -27,7 +31,11 @@ typedef struct Form {
 /* With `fixed`, numbers that the C compiler must know stay in the text: lengths of arrays, ends of unrolled loops, and the
  * first arguments of a tile; and other doubles than whole numbers are taken out of it. */
 void form_read(Arena *a, Form *f, const char *text, bool fixed);
+/* The body of a function, "(const float *x, long size0)\n{ ...". Its parameters that are numbers are left out of its head and
+ * are numbers in the text, and so is what is computed from them. */
+void form_read_function(Arena *a, Form *f, const char *body);
 bool form_same(const Form *x, const Form *y);
+bool token_letter(char c); /* may stand in a name */
 bool token_is(const Token *t, const char *s);
 bool token_is_type(const Token *t);
 bool token_is_blank(const Token *t);
@@ -39,12 +47,20 @@ typedef struct Column {
     bool parameter;
 } Column;
 
+/* A number that some forms are given. */
+typedef struct Named {
+    const char **at;  /* by form: what it is there */
+    const char *text; /* what stands for it */
+    bool parameter;
+} Named;
+
 typedef struct Columns {
     Arena *arena;
     int forms;
     int64_t most; /* y = a * x + b is no chance if b is not larger */
     LIST(Column) list; /* that differ somewhere, each once; from small numbers to large ones: strides follow from sizes */
     LIST(const char **) reals; /* likewise doubles: their texts, by form; called real0, real1 ... */
+    LIST(Named) named;         /* numbers that are parameters of some forms: texts */
 } Columns;
 
 /* The numbers in which forms of one kind differ. */

@@ -95,7 +95,7 @@ static size_t put_name(Text *t, const char *s, char before)
     return n - 1;
 }
 
-enum { LONG_COMMENT = 200 };
+enum { LONG_COMMENT = 120 };
 
 /* Equations in comments: what would end the comment is parted, and a long one is not told to its end. */
 static const char *equation_text(Arena *a, const Equation *q)
