@@ -49,12 +49,18 @@ static const char *constants(const Group *g, int number)
 /* Pointers of an inline function are those of the kernel, which says that they are apart. */
 static const char *without_restrict(Arena *a, const char *s)
 {
-    Text t = {.arena = a};
+    static const char *const words[][2] = {{"restrict ", ""}, {"nn_in ", "const float *"}, {"nn_out ", "float *"}};
 
-    for (const char *word; (word = strstr(s, "restrict ")); s = word + strlen("restrict "))
-        text_add(&t, s, (size_t)(word - s));
-    text_print(&t, "%s", s);
-    return t.s;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        Text t = {.arena = a};
+        for (const char *word; (word = strstr(s, words[i][0])); s = word + strlen(words[i][0])) {
+            text_add(&t, s, (size_t)(word - s));
+            text_print(&t, "%s", words[i][1]);
+        }
+        text_print(&t, "%s", s);
+        s = t.s;
+    }
+    return s;
 }
 
 static Function *make_common(Group *g, Functions *all)

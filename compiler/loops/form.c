@@ -11,7 +11,7 @@ bool token_is(const Token *t, const char *s) { return t->n > 0 && *t->s == *s &&
 
 bool token_is_type(const Token *t)
 {
-    static const char *const types[] = {"long", "int", "float", "double", "nn_v", "nn_m", "nn_i", "int32_t", "uint32_t", "restrict"};
+    static const char *const types[] = {"long", "int", "float", "double", "nn_v", "nn_m", "nn_i", "int32_t", "uint32_t", "restrict", "nn_in", "nn_out"};
 
     for (size_t i = 0; i < sizeof types / sizeof *types && t->kind != TOKEN_NUMBER; i++)
         if (token_is(t, types[i]))

@@ -39,8 +39,14 @@ static const char *parameters(Arena *a, const Kernel *k, const char *const *name
 {
     Text t = {.arena = a};
 
-    for (int i = 0; i < k->nargs; i++)
-        text_print(&t, "%s%s%s *restrict %s", i ? ", " : "", k->writes[i] ? "" : "const ", element_type(k->arg[i]), names[i]);
+    for (int i = 0; i < k->nargs; i++) {
+        const char *type = element_type(k->arg[i]);
+        text_print(&t, "%s", i ? ", " : "");
+        if (strcmp(type, "float") == 0)
+            text_print(&t, "%s %s", k->writes[i] ? "nn_out" : "nn_in", names[i]);
+        else
+            text_print(&t, "%s%s *restrict %s", k->writes[i] ? "" : "const ", type, names[i]);
+    }
     for (int i = 0; i < k->nnumbers; i++)
         text_print(&t, ", uint32_t stream%d", i);
     const char *comma = k->nargs ? ", " : "";
