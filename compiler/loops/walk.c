@@ -334,6 +334,31 @@ static double take_if_better(Choice *c, const Walk *best, double cycles, double 
     return least;
 }
 
+/* A map over neighbours of the result that lie apart in what is read takes single numbers from as many lines of the cache as
+ * there are lanes. The next ones lie in the same lines along another index: so the loop over the lanes goes outside, unless
+ * every point makes several vectors, which would lie apart in the result. */
+static bool reads_across(const Choice *c)
+{
+    for (int i = 0; i < c->value->n && c->q->how == EQ_MAP && c->lane == LANE_AXIS && c->lane_index && c->ntiles == 0; i++) {
+        const Expr *load = c->value->at[i];
+        Affine f;
+        if (load->nargs > 0 && expr_has_index(load, c->lane_index) && expr_affine(load->args[load->nargs - 1], &f) &&
+            affine_coef(&f, c->lane_index) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void lanes_first(Choice *c)
+{
+    int k = 0;
+
+    while (c->walk[k] != c->lane_index)
+        k++;
+    memmove(&c->walk[1], &c->walk[0], (size_t)k * sizeof c->walk[0]);
+    c->walk[0] = c->lane_index;
+}
+
 double choose_walk(Choice *c)
 {
     Subscript subscript[MAX_LOADS][MAX_RANK];
@@ -342,6 +367,8 @@ double choose_walk(Choice *c)
     c->pieces = w.pieces;
     for (int i = 0; i < c->outer; i++)
         c->walk[i] = c->q->box[i];
+    if (reads_across(c))
+        lanes_first(c);
     if (c->q->how == EQ_MAP || c->scatter || c->lane == LANE_NONE)
         return c->cycles;
     for (int i = 0; i < c->outer; i++)
