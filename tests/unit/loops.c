@@ -38,6 +38,9 @@ static const Case cases[] = {
      "scalar count\ninput x[b,40,12,28]\ninput g[b,24,12,28]\nv[b,c,i,j] = x[b,c,i,j]^2\nd[b,o,i,j] = g[b,o,i,j] - 1\n"
      "s[o,c] = sum[b,i,j] (if b < count then d[b,o,i,j] * v[b,c,i,j] else 0)\n"
      "e[b,c] = sum[i,j] x[b,c,i,j]\nt[c] = sum[b] (if b < count then e[b,c] else 0)\n"},
+    {"sums over few places", "s",
+     "scalar count\ninput x[b,40,4,4]\ninput g[b,24,4,4]\nv[b,c,i,j] = x[b,c,i,j]^2\nd[b,o,i,j] = g[b,o,i,j] - 1\n"
+     "s[o,c] = sum[b,i,j] (if b < count then d[b,o,i,j] * v[b,c,i,j] else 0)\n"},
     {"sums over samples of what is given", "s", "input x[b,8,280]\ninput g[b,48,280]\ns[o,c] = sum[b,i] g[b,o,i] * x[b,c,i]\n"},
     {"two convolutions, gradient", "grad",
      "scalar count\nscalar total\ninput x[b,2,9,8]\nparam w[5,2,3,3]\nparam v[7,5,3,3]\n"
@@ -298,6 +301,21 @@ START_TEST(in_turn)
 }
 END_TEST
 
+/* Where each block would end a sum after few additions, it does so only if what it reads does not stay in the cache: in the
+ * smaller one. */
+START_TEST(by_block)
+{
+    const Loops *l = tries[_i].c.loops;
+    bool found = false;
+
+    if (strcmp(tries[_i].what->name, "sums over few places") != 0)
+        return;
+    for (int i = 0; i < l->kernels.n; i++)
+        found |= l->kernels.at[i]->blocked && l->kernels.at[i]->lane == LANE_SAMPLES_SUM;
+    ck_assert(found == (tries[_i].batch == 17));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("loops");
@@ -309,6 +327,7 @@ int main(void)
     tcase_add_loop_test(c, one_sample_less, 0, NTRIES);
     tcase_add_loop_test(c, few_samples, 0, NTRIES);
     tcase_add_loop_test(c, in_turn, 0, NTRIES);
+    tcase_add_loop_test(c, by_block, 0, NTRIES);
     tcase_set_timeout(c, 60);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
