@@ -237,7 +237,7 @@ static bool build_step(Checker *c, Build *b, const Node *train, int phase, const
         return false;
     }
     if (r.n == 1 && !phase) {
-        b->last = made_last(c, r.value[0].tensor);
+        b->last = made_innermost(c, r.value[0].tensor);
         b->result = r.name[0];
     }
     check_frozen(c, train);

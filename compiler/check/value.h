@@ -272,7 +272,7 @@ bool in_library(Span s);
 /* --- warn.c --- */
 /* After a layer has been applied in the first run of the model; `in`: its one input, or NULL. */
 void warn_applied(Checker *c, const Frame *body, const LayerVal *l, Tensor *in, Tensor *out);
-const Applied *made_last(const Checker *c, const Tensor *t); /* the layer that made t, or NULL */
+const Applied *made_innermost(const Checker *c, const Tensor *t); /* the innermost layer that made t, or NULL */
 void shape_checked(Checker *c, const Tensor *t); /* the source says of t that its shape is meant */
 void warn_rows(Checker *c);
 /* The last layer of the model does to z what the loss does by itself to make `predicted` of z. */

@@ -111,9 +111,9 @@ static bool is_weighted_sum(const Graph *g, int first, const Tensor *in)
     return sum;
 }
 
-const Applied *made_last(const Checker *c, const Tensor *t)
+const Applied *made_innermost(const Checker *c, const Tensor *t)
 {
-    for (int i = c->made.n; i-- > 0;)
+    for (int i = 0; i < c->made.n; i++)
         if (c->made.at[i].out == t)
             return &c->made.at[i];
     return NULL;
@@ -129,7 +129,7 @@ static bool is_bottleneck(const Tensor *before, const Tensor *between, const Ten
 void warn_applied(Checker *c, const Frame *body, const LayerVal *l, Tensor *in, Tensor *out)
 {
     Applied a = {.value = l, .def = body->def, .layer = body->layer, .in = in, .out = out};
-    bool inner = made_last(c, out) != NULL; /* a layer within this one has made it */
+    bool inner = made_innermost(c, out) != NULL; /* a layer within this one has made it */
 
     a.weighted_sum = in && !inner && is_weighted_sum(c->graph, body->first_equation, in);
     a.rows = a.weighted_sum && !in_library(l->node->span) && sample_rank(body->caller, in) > 2;
