@@ -222,9 +222,9 @@ NETWORKS = {
     "resnet50": ("imagenet/resnet50", "size=64", lambda: resnet50(1000), 25557032),
     "densenet121": ("imagenet/densenet121", "size=64", lambda: densenet121(1000), 7978856),
     "googlenet": ("imagenet/googlenet", "size=64", lambda: GoogLeNet(1000), 13004888),
-    "resnet20": ("cifar10/resnet", "", lambda: resnet(20), 269722),
+    "resnet20": ("cifar10/resnet", "mirror=false", lambda: resnet(20), 269722),
     "unet": ("unet/unet", "", lambda: nn.Sequential(unet(1, 8, 3), nn.Conv2d(8, 4, 1)), 121060),
-    "plain20": ("cifar10/resnet", "skip=false", lambda: resnet(20, False), 269722),
+    "plain20": ("cifar10/resnet", "skip=false mirror=false", lambda: resnet(20, False), 269722),
 }
 for _name in list(NETWORKS):  # as published: 224 x 224
     if NETWORKS[_name][0].startswith("imagenet/"):
