@@ -62,12 +62,20 @@ static void layout_rows(Layout *l, const Tensor *t)
     l->count = l->stride[0] * blocks_of(t->size[0]) * LANES;
 }
 
-/* Of one sample: a temporary with room around it for padded reads, and behind it for vectors that run over its end. */
-static void layout_single(Layout *l)
+/* Of one sample: a temporary with room around it for padded reads, and behind it for vectors that run over its end. Unless
+ * it is natural (see layout_lanes), neither its rows nor anything else in it lie so far apart that they share few sets of the
+ * cache. */
+static void layout_single(Layout *l, bool natural)
 {
     enum { SLACK = 3 * LANES };
+    int64_t unit = 1;
 
-    l->count = blocks_of(lay_axes(l, 0, 1)) * LANES + SLACK;
+    for (int a = l->rank; a-- > 0;) {
+        unit += !natural && a + 1 < l->rank && unit % (PAGE / 4) == 0 ? LANES : 0;
+        l->stride[a] = unit;
+        unit *= l->low[a] + l->size[a] + l->high[a];
+    }
+    l->count = blocks_of(unit) * LANES + SLACK;
     l->origin = 0;
     for (int a = 0; a < l->rank; a++)
         l->origin += l->low[a] * l->stride[a];
@@ -137,6 +145,14 @@ Place *place_written(Build *b, const Choice *c)
 
 /* --- halos --- */
 
+/* What goes through an axis in steps of several, or in windows: it meets a place again and again, or looks around tiles. */
+static bool is_window(const Expr *e)
+{
+    Affine f;
+
+    return expr_affine(e, &f) && f.n > 0 && (f.n > 1 || f.coef[0] > 1);
+}
+
 /* How far a padded load goes outside, added to the halo that the tensor has so far. Without samples in lanes only
  * windows are worth it: what merely moves along an axis asks once whether it is inside. */
 static void widen(const Choice *c, const Expr *load, Layout *l, bool single)
@@ -148,8 +164,7 @@ static void widen(const Choice *c, const Expr *load, Layout *l, bool single)
     memcpy(high, l->high, sizeof high);
     for (int a = single ? 0 : 1; a < load->nargs; a++) {
         int64_t from, to;
-        Affine f;
-        if ((single && (!expr_affine(load->args[a], &f) || f.n < 2)) || is_bounded(c, load, a))
+        if ((single && !is_window(load->args[a])) || is_bounded(c, load, a))
             continue;
         if (!expr_range(load->args[a], &from, &to))
             return;
@@ -326,13 +341,13 @@ static int output_number(const Build *b, const char *name)
     return -1;
 }
 
-static void place_unbatched(Build *b, Tensor *t)
+static void place_unbatched(Build *b, Tensor *t, bool natural)
 {
     Place *p = &b->rows[t->id];
     StorageKind kind = STORAGE_WORK;
 
     if (b->graph->single && t->rank > 0 && t->role == ROLE_TEMP && !t->wanted)
-        layout_single(&p->layout);
+        layout_single(&p->layout, natural);
     else if (b->graph->single && (t->role == ROLE_INPUT || t->wanted))
         layout_field(&p->layout, t);
     else
@@ -399,7 +414,7 @@ static void find_halos(Build *b)
 }
 
 /* Strides. A tensor that is another one's bytes, or whose bytes another one is, stays natural. */
-static void find_strides(Build *b)
+static bool *find_strides(Build *b)
 {
     bool *natural = NEW_ARRAY(b->arena, bool, b->graph->tensors.n);
     int *passed = NEW_ARRAY(b->arena, int, b->graph->tensors.n);
@@ -407,7 +422,8 @@ static void find_strides(Build *b)
     for (int i = 0; i < b->graph->equations.n; i++) {
         const Equation *q = b->graph->equations.at[i];
         const Tensor *from = copied_tensor(q);
-        if (from && from->batched && !has_halo(&b->lanes[from->id].layout) && !has_halo(&b->lanes[q->out->id].layout))
+        Place *places = from && from->batched ? b->lanes : b->rows;
+        if (from && !has_halo(&places[from->id].layout) && !has_halo(&places[q->out->id].layout))
             natural[from->id] = natural[q->out->id] = true;
     }
     for (int i = 0; i < b->choices.n; i++)
@@ -419,6 +435,7 @@ static void find_strides(Build *b)
         if (t->batched)
             layout_lanes(&b->lanes[t->id].layout, natural[t->id], passed[t->id]);
     }
+    return natural;
 }
 
 /* Whether equation i only gives a batched tensor another shape, the bytes of a sample being the same. */
@@ -468,11 +485,11 @@ void layouts_make(Build *b)
     b->in_place = NEW_ARRAY(b->arena, bool, g->tensors.n);
     b->is_view = NEW_ARRAY(b->arena, bool, g->equations.n + 1);
     find_halos(b);
-    find_strides(b);
+    const bool *natural = find_strides(b);
     share_rows(b);
     for (int i = 0; i < g->tensors.n; i++)
         if (!g->tensors.at[i]->batched)
-            place_unbatched(b, g->tensors.at[i]);
+            place_unbatched(b, g->tensors.at[i], natural[i]);
     for (int i = 0; i < g->tensors.n; i++) {
         Tensor *t = g->tensors.at[i];
         if (t->next && replaces_in_place(b, t)) {

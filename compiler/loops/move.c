@@ -174,7 +174,16 @@ static void clear_axis(Text *out, const Layout *l, int a, int depth, const char 
     line(out, depth, "}");
 }
 
-/* Of one sample: all of it, which costs less than to find the halo. */
+/* Steps along axes with a halo are whole vectors. */
+static bool in_vectors(const Layout *l)
+{
+    for (int a = 0; a < l->rank; a++)
+        if ((l->low[a] > 0 || l->high[a] > 0) && l->stride[a] % LANES != 0)
+            return false;
+    return true;
+}
+
+/* Of one sample: all of it, which costs less than to find the halo where that is no whole vectors. */
 static void clear_all(Text *out, const Layout *l)
 {
     line(out, 1, "for (long task = first; task < end; task++)");
@@ -202,9 +211,9 @@ Kernel *kernel_clear(Build *b, const Place *p, bool blocked)
     if (k->blocked) {
         k->at_block[0] = true;
         clear_axis(&out, l, 1, 1, "to");
-    } else if (l->order == ORDER_LANES) {
+    } else if (in_vectors(l)) {
         line(&out, 1, "for (long task = first; task < end; task++) {");
-        clear_axis(&out, l, 1, 2, "to");
+        clear_axis(&out, l, l->order == ORDER_LANES ? 1 : 0, 2, "to");
         line(&out, 1, "}");
     } else {
         clear_all(&out, l);
