@@ -1,5 +1,5 @@
 /* bench.c -- drives one compiled workload through its model.h, as an embedding program would: time to the first step,
- * training steps, peak memory, predictions. Prints one line of JSON.
+ * training steps, peak memory, predictions of the weights saved and loaded. Prints one line of JSON.
  *
  *     bench SECONDS CHUNKS MANY    seconds of training in all; predictions get a quarter each, of 1 and of MANY samples
  *
@@ -67,6 +67,18 @@ static float normal(uint64_t *state)
         sum += (double)(*state >> 40) / (1 << 24);
     }
     return (float)sum;
+}
+
+/* Predictions are those of a program that has only loaded what was trained. */
+static void load(Bench *b)
+{
+    void *file = pages(NUMBER(_FILE_BYTES), (uintptr_t)7 << 40), *loaded = pages(NUMBER(_WEIGHT_BYTES), (uintptr_t)8 << 40);
+
+    if (NAME(_save)(b->context, file, NUMBER(_FILE_BYTES)) != 0 || NAME(_load)(loaded, file, NUMBER(_FILE_BYTES)) != 0) {
+        fprintf(stderr, "bench: what was saved cannot be loaded\n");
+        exit(1);
+    }
+    b->context = loaded;
 }
 
 static void train(Bench *b, long n)
@@ -159,6 +171,7 @@ int main(int argc, char **argv)
         memcpy(x + SAMPLE * i, b.x + (long)SAMPLE * (i % BATCH), SAMPLE * sizeof(float));
     b.x = x;
     b.scratch = pages(NUMBER(_PREDICT_BYTES), (uintptr_t)2 << 40);
+    load(&b);
     predict_one(&b, 1);
     measure(&b, "predict1", predict_one, 1, budget / 4, chunks);
     if (most > 1)
