@@ -20,6 +20,8 @@ static void run_single(Job *j)
         j->program->single = graph_single(j->program->predict, "predict_one");
 }
 
+static void run_derive(Job *j) { program_derive(j->program); }
+
 static void run_loops(Job *j)
 {
     j->functions.arena = j->arena;
@@ -46,7 +48,9 @@ const Pass passes[] = {
     {"fuse",     NULL,      graph_fuse,      SHOW_GRAPH, true,  "equations into the ones that read them"},
     {"dead",     NULL,      graph_drop_dead, SHOW_GRAPH, true,  "equations nobody reads are dropped"},
     {"single",   run_single, NULL,           SHOW_GRAPH, true,  "predict once more, for one sample: no batch axis"},
+    {"channels", NULL,      graph_channels,  SHOW_GRAPH, true,  "in that, channels are the last axis of pictures and weights"},
     {"winograd", NULL,      graph_winograd,  SHOW_GRAPH, true,  "3 x 3 windows with fewer multiplications"},
+    {"derive",   run_derive, NULL,           SHOW_GRAPH, true,  "of that, what follows from weights alone is made when they are loaded"},
     {"loops",    run_loops, NULL,            SHOW_LOOPS, false, "equations to loop nests: lanes, tiles, threads"},
     {"plan",     run_plan,  NULL,            SHOW_PLAN,  false, "a place in memory for every buffer"},
 };

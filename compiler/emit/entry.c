@@ -80,6 +80,7 @@ static void print_step(Text *t, const Program *p, const Plan *plan, GraphKind ki
     const char *prefix = emit_prefix(t->arena, p);
     const Storage *loss = loops_storage(plan->work[kind].loops, "loss");
     const char *name = step_name(p, kind - GRAPH_STEP);
+    const char *derived = plan->derived_bytes ? arena_print(t->arena, "    scalars[%d] = 0; /* what is derived belongs to other weights */\n", SCALAR_DERIVED) : "";
     const char *steps = scalar(t, p, "steps"), *total = scalar(t, p, "total"), *last = scalar(t, p, "last");
 
     text_print(t, "int %s_%s(void *ctx, const %s_batch *batch, int n)\n{\n    unsigned char *context = ctx;\n    double *scalars = ctx;\n\n"
@@ -87,9 +88,9 @@ static void print_step(Text *t, const Program *p, const Plan *plan, GraphKind ki
                prefix, name, prefix, prefix, up(t, p), up(t, p));
     print_field_checks(t, p, "batch->", true);
     text_print(t,
-               "    %s = n;\n    if (!(%s > 0)) { /* nobody splits this step over several calls */\n"
+               "%s    %s = n;\n    if (!(%s > 0)) { /* nobody splits this step over several calls */\n"
                "        %s = n;\n        %s = 1;\n    }\n    %s++;\n    %s_run_%s(context, batch, n);\n",
-               scalar(t, p, "count"), total, total, last, steps, prefix, name);
+               derived, scalar(t, p, "count"), total, total, last, steps, prefix, name);
     print_keep_rate(t, p, plan, kind);
     text_print(t, "    bool learnt = ");
     if (loss) {
@@ -188,6 +189,17 @@ static void print_sample(Text *t, const Program *p, int n, const Output *outputs
         text_print(t, output_count(&outputs[i]) == 1 ? ", %s + i" : ", %s + i * %lld", names[i], (long long)output_count(&outputs[i]));
 }
 
+static void print_derived(Text *t, const Program *p, const Plan *plan)
+{
+    const char *prefix = emit_prefix(t->arena, p);
+
+    text_print(t, "/* What follows from the weights alone: load has made it, or if they have changed since it is made here. */\n"
+                  "static const unsigned char *%s_derived(const unsigned char *context, unsigned char *scratch)\n{\n"
+                  "    if (((const double *)(const void *)context)[%d] > 0)\n        return context + %lld;\n"
+                  "    %s_run_derive(context, scratch);\n    return scratch;\n}\n\n",
+               prefix, SCALAR_DERIVED, (long long)plan->derived_offset, prefix);
+}
+
 /* predict and prepare: any number of samples, a batch at a time. */
 static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 {
@@ -208,8 +220,11 @@ static void print_samples(Text *t, const Program *p, const Plan *plan, GraphKind
         text_print(t, "    if (!%s)\n        return %s_EARGUMENT;\n", names[i], up(t, p));
     print_field_checks(t, p, "", false);
     if (kind == GRAPH_PREDICT && few > 1) {
-        text_print(t, "    if (n < %d) { /* sooner done one by one than sixteen at once */\n        for (long i = 0; i < n; i++)\n"
-                      "            %s_run_predict_one(ctx, scratch", few, prefix);
+        text_print(t, "    if (n < %d) { /* sooner done one by one than sixteen at once */\n", few);
+        if (plan->derived_bytes)
+            text_print(t, "        const unsigned char *const derived = %s_derived(ctx, scratch);\n", prefix);
+        text_print(t, "        for (long i = 0; i < n; i++)\n            %s_run_predict_one(ctx, ", prefix);
+        text_print(t, plan->derived_bytes ? "derived, (unsigned char *)scratch + %lld" : "scratch", (long long)plan->derived_bytes);
         print_sample(t, p, n, outputs, NULL);
         text_print(t, ");\n        return %s_OK;\n    }\n", up(t, p));
     }
@@ -235,6 +250,8 @@ void print_entries(Text *t, const Program *p, const Plan *plan)
         if (p->report)
             print_metrics(t, p, plan);
     }
+    if (plan->derived_bytes)
+        print_derived(t, p, plan);
     if (p->predict)
         print_samples(t, p, plan, GRAPH_PREDICT);
     if (p->prepare)

@@ -295,7 +295,7 @@ void print_file_functions(Text *t, const Program *p, const Plan *plan)
         text_print(t, "    return size < 10 ? %s_EFORMAT : %s_OK;\n}\n\n", up, up);
         return;
     }
-    int64_t begin = plan->weight_bytes, first = 0;
+    int64_t begin = plan->derived_offset, first = 0;
     for (int i = 0; i < p->kept.n; i++)
         if (is_saved(&p->kept.at[i]) && plan->kept[i].offset < begin)
             begin = plan->kept[i].offset;
@@ -303,7 +303,10 @@ void print_file_functions(Text *t, const Program *p, const Plan *plan)
     text_print(t,
                "    if (!nn_image_read(file, size, %s_tensors, %s_TENSORS, found))\n        return %s_EFORMAT;\n"
                "    memset(to + %lld, 0, %lld); /* what lies between rows and tensors stays zero */\n"
-               "    for (int i = 0; i < %s_TENSORS; i++)\n        nn_image_copy(to, &%s_tensors[i], &found[i]);\n"
-               "    return %s_OK;\n}\n\n",
-               prefix, up, up, (long long)first, (long long)(plan->weight_bytes - first), up, prefix, up);
+               "    for (int i = 0; i < %s_TENSORS; i++)\n        nn_image_copy(to, &%s_tensors[i], &found[i]);\n",
+               prefix, up, up, (long long)first, (long long)(plan->derived_offset - first), up, prefix);
+    if (plan->derived_bytes)
+        text_print(t, "    %s_run_derive(to, to + %lld);\n    ((double *)ctx)[%d] = 1; /* what is derived belongs to these weights */\n",
+                   prefix, (long long)plan->derived_offset, SCALAR_DERIVED);
+    text_print(t, "    return %s_OK;\n}\n\n", up);
 }

@@ -144,12 +144,15 @@ static void print_training(Text *t, const Program *p)
                    prefix, prefix, prefix);
 }
 
-static void print_inference(Text *t, const Program *p)
+static void print_inference(Text *t, const Program *p, const Plan *plan)
 {
     const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
 
     if (p->predict) {
-        text_print(t, "\n/* Any number of samples; scratch has %s_PREDICT_BYTES bytes. Outputs, n x shape:\n", up);
+        text_print(t, "\n/* Any number of samples; scratch has %s_PREDICT_BYTES bytes. ", up);
+        if (plan->derived_bytes)
+            text_print(t, "A few take longer after init or step than\n * after load, which makes what follows from the weights alone. ");
+        text_print(t, "Outputs, n x shape:\n");
         for (int i = 0; i < p->outputs.n; i++) {
             text_print(t, " *     ");
             c_comment(t, p->outputs.at[i].name);
@@ -200,6 +203,6 @@ void emit_model_h(Text *t, const Program *p, const Plan *plan)
         text_print(t, "\n/* Draws the weights; the same seed gives the same bits. */\nint %s_init(void *ctx, uint64_t seed);\n", prefix);
     if (p->step)
         print_training(t, p);
-    print_inference(t, p);
+    print_inference(t, p, plan);
     text_print(t, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }

@@ -199,7 +199,7 @@ static const char helpers[] =
     "enum { @_END, @_BLOCKS, @_TASKS, @_SERIAL, @_FINITE };\n\n"
     "/* A place is one number or two: lines of 64 bytes from the start of a part of memory, times 16, and the part; if eight is\n"
     " * added, the bytes from one block of samples to the next follow. Scalars and what is given are counted, not lines. */\n"
-    "enum { @_IN_CONTEXT, @_IN_WORK, @_IN_SCALARS, @_IN_ROOM, @_GIVEN, @_PARTS = @_GIVEN };\n\n"
+    "enum { @_IN_CONTEXT, @_IN_WORK, @_IN_SCALARS, @_IN_ROOM, @_DERIVED, @_GIVEN, @_PARTS = @_GIVEN };\n\n"
     "typedef struct @_list {\n"
     "    const uint32_t *calls;\n"
     "    const void *const *given; /* the caller's arrays */\n"
@@ -318,7 +318,7 @@ typedef struct Listing {
 
 /* As in the text of `helpers`. */
 enum { HOW_END, HOW_BLOCKS, HOW_TASKS, HOW_SERIAL, HOW_FINITE };
-enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_GIVEN, PART_STEPS = 8, PART_ALL = 16, LINE_BYTES = 64 };
+enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_DERIVED, PART_GIVEN, PART_STEPS = 8, PART_ALL = 16, LINE_BYTES = 64 };
 
 static int64_t lines_from(int64_t bytes, int part)
 {
@@ -332,7 +332,8 @@ static int64_t place_of(const Listing *l, const Storage *s)
     switch (s->kind) {
     case STORAGE_FIELD: return s->field * PART_ALL + PART_GIVEN;
     case STORAGE_OUTPUT: return (l->program->fields.n + s->field) * PART_ALL + PART_GIVEN;
-    case STORAGE_KEPT: return lines_from(kept_offset(l->plan, l->program, s->name), PART_CONTEXT);
+    case STORAGE_KEPT:
+        return lines_from(kept_offset(l->plan, l->program, s->name), is_derived(l->program, s) ? PART_DERIVED : PART_CONTEXT);
     case STORAGE_SCALAR: return scalar_position(s->name) * PART_ALL + PART_SCALARS;
     case STORAGE_WORK: break;
     }

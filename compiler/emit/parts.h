@@ -69,7 +69,9 @@ void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKi
 
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, Lists *lists);
-/* Where its numbers begin in the context. */
+/* Made by graph derive: in the context, or wherever else. */
+bool is_derived(const Program *p, const Storage *s);
+/* Where its numbers begin in the context, or in what is derived. */
 int64_t kept_offset(const Plan *plan, const Program *p, const char *name);
 bool run_in_parallel(const Plan *plan);
 /* A pointer to element i (row-major) of a result of a graph that works in the context. */

@@ -32,7 +32,7 @@ static const char *kind_name(const Program *p, GraphKind kind)
 {
     static const char *const names[GRAPHS] = {[GRAPH_INIT] = "init",     [GRAPH_STEP] = "step",       [GRAPH_EVAL] = "eval",
                                               [GRAPH_REPORT] = "report", [GRAPH_PREDICT] = "predict", [GRAPH_PREPARE] = "prepare",
-                                              [GRAPH_SINGLE] = "predict_one"};
+                                              [GRAPH_DERIVE] = "derive", [GRAPH_SINGLE] = "predict_one"};
 
     return names[kind] ? names[kind] : step_name(p, kind - GRAPH_STEP);
 }
@@ -40,7 +40,7 @@ static const char *kind_name(const Program *p, GraphKind kind)
 /* --- names --- */
 
 /* Variables that the function has besides its storages. */
-static const char *const taken[] = {"context", "work", "batch", "scalars", "blocks", "block", "room", "strip", "share", "thread", "threads", "begin", "end"};
+static const char *const taken[] = {"context", "derived", "work", "batch", "scalars", "blocks", "block", "room", "strip", "share", "thread", "threads", "begin", "end"};
 enum { NTAKEN = sizeof taken / sizeof taken[0] };
 
 static uint32_t hash_text(const char *s)
@@ -110,18 +110,26 @@ static const char *element_type(const Storage *s)
     return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
 }
 
+bool is_derived(const Program *p, const Storage *s)
+{
+    int i = s->kind == STORAGE_KEPT ? names_find(&p->kept_names, s->name) : -1;
+
+    return i >= 0 && p->kept.at[i].kind == KEPT_DERIVED;
+}
+
 int64_t kept_offset(const Plan *plan, const Program *p, const char *name)
 {
     int i = names_find(&p->kept_names, name);
 
     if (i < 0)
         bug("'%s' is no kept tensor", name);
-    return plan->kept[i].offset;
+    return plan->kept[i].offset - (p->kept.at[i].kind == KEPT_DERIVED ? plan->derived_offset : 0);
 }
 
 static bool is_constant(const Runner *r, const Storage *s)
 {
-    return s->kind == STORAGE_FIELD || s->kind == STORAGE_SCALAR || (s->kind == STORAGE_KEPT && of_samples(r->kind));
+    return s->kind == STORAGE_FIELD || s->kind == STORAGE_SCALAR ||
+           (s->kind == STORAGE_KEPT && (of_samples(r->kind) || (r->kind == GRAPH_DERIVE && !is_derived(r->program, s))));
 }
 
 static void print_sizes(Text *t, const Storage *s)
@@ -154,7 +162,7 @@ static void print_place(Text *t, const Runner *r, const Storage *s)
         break;
     }
     case STORAGE_KEPT:
-        text_print(t, "(%svoid *)(context + %lld)", of_samples(r->kind) ? "const " : "",
+        text_print(t, "(%svoid *)(%s + %lld)", is_constant(r, s) ? "const " : "", is_derived(p, s) ? "derived" : "context",
                    (long long)kept_offset(r->plan, p, s->name));
         break;
     case STORAGE_SCALAR:
@@ -388,6 +396,8 @@ static bool uses_field(const Runner *r, int field)
     return false;
 }
 
+static bool takes_derived(const Runner *r) { return r->kind == GRAPH_SINGLE && r->plan->derived_bytes > 0; }
+
 static void print_arguments(Text *t, const Runner *r, bool types)
 {
     const Program *p = r->program;
@@ -395,7 +405,10 @@ static void print_arguments(Text *t, const Runner *r, bool types)
     if (of_samples(r->kind)) {
         int n = p->outputs.n;
         const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
-        text_print(t, types ? "const unsigned char *context, unsigned char *work, " : "context, work, ");
+        text_print(t, types ? "const unsigned char *context, " : "context, ");
+        if (takes_derived(r))
+            text_print(t, types ? "const unsigned char *derived, " : "derived, ");
+        text_print(t, types ? "unsigned char *work, " : "work, ");
         if (types)
             print_inputs(t, p);
         else
@@ -411,6 +424,8 @@ static void print_arguments(Text *t, const Runner *r, bool types)
                 text_print(t, "%s%s", i ? ", " : "", output_names(p, n, o)[i]);
     } else if (is_step(r->kind) || r->kind == GRAPH_EVAL)
         text_print(t, types ? "unsigned char *context, const %s_batch *batch, long n" : "context, batch, n", r->prefix);
+    else if (r->kind == GRAPH_DERIVE)
+        text_print(t, types ? "const unsigned char *context, unsigned char *derived" : "context, derived");
     else
         text_print(t, types ? "unsigned char *context" : "context");
 }
@@ -423,7 +438,8 @@ static void print_locals(Text *t, const Runner *r)
     for (int i = 0; i < r->loops->kernels.n; i++)
         takes_n |= r->loops->kernels.at[i]->takes_n;
     if (!of_samples(r->kind) && uses_kind(r, STORAGE_WORK))
-        text_print(t, "    unsigned char *const work = context + %lld;\n", (long long)r->plan->work_offset);
+        text_print(t, "    unsigned char *const work = %s + %lld;\n", r->kind == GRAPH_DERIVE ? "derived" : "context",
+                   (long long)(r->kind == GRAPH_DERIVE ? r->plan->derived_work : r->plan->work_offset));
     if (uses_kind(r, STORAGE_SCALAR)) {
         if (of_samples(r->kind))
             text_print(t, n ? "    const double scalars[%d] = {(double)n, (double)n, 1};\n" : "    const double scalars[%d] = {1, 1, 1};\n",
@@ -475,9 +491,11 @@ static void print_listed(Text *t, const Runner *r, const char *name)
         text_print(t, "%s, ", output_names(p, outputs, o)[i]);
     text_print(t, "NULL};\n    %s_list list = {%s_calls, given, {context, ", r->prefix, name);
     if (samples)
-        text_print(t, "work, (const unsigned char *)scalars, work}, ");
+        text_print(t, "work, (const unsigned char *)scalars, work, %s}, ", takes_derived(r) ? "derived" : "NULL");
+    else if (r->kind == GRAPH_DERIVE)
+        text_print(t, "derived + %lld, context, context, derived}, ", (long long)r->plan->derived_work);
     else
-        text_print(t, "context + %lld, context, context}, ", (long long)r->plan->work_offset);
+        text_print(t, "context + %lld, context, context, NULL}, ", (long long)r->plan->work_offset);
     text_print(t, "%s, (%s + %d) / %d, 0, 0, %s};\n\n    %s_carry_out(&list);\n", n, n, LANES - 1, LANES,
                r->parallel ? "thread, threads" : "0, 1", r->prefix);
 }

@@ -108,16 +108,26 @@ static const Layer *made_by(const Program *p, const Kept *k)
     return NULL;
 }
 
+/* Tensors that a trainer knows. */
+static int count_tensors(const Program *p)
+{
+    int n = p->kept.n;
+
+    while (n > 0 && p->kept.at[n - 1].kind == KEPT_DERIVED)
+        n--;
+    return n;
+}
+
 static void print_tensors(Text *t, const Program *p, const Plan *plan)
 {
     static const char *const kept[] = {
         [KEPT_PARAM] = "NN_PARAM", [KEPT_BUFFER] = "NN_BUFFER", [KEPT_OPTIMIZER] = "NN_OPTIMIZER", [KEPT_METRIC] = "NN_METRIC"};
 
-    if (p->kept.n == 0)
+    if (count_tensors(p) == 0)
         return;
     text_print(t, "/* name, kind, rank, shape, floats from row to row, offset in the context, frozen, line */\n"
                   "static const nn_tensor tensors[] = {\n");
-    for (int i = 0; i < p->kept.n; i++) {
+    for (int i = 0; i < count_tensors(p); i++) {
         const Kept *k = &p->kept.at[i];
         text_print(t, "    {");
         c_string(t, k->name);
@@ -314,7 +324,7 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
     text_print(t, "    .bytes = %s_BYTES,\n    .align = %s_ALIGN,\n    .predict_bytes = %s_PREDICT_BYTES,\n", up, up, up);
     text_print(t, p->prepare ? "    .prepare_bytes = %s_PREPARE_BYTES,\n    .batch = %s_BATCH,\n" : "    .prepare_bytes = 0,\n    .batch = %s_BATCH,\n",
                up, up);
-    print_counted(t, "tensors", p->kept.n);
+    print_counted(t, "tensors", count_tensors(p));
     print_counted(t, "fields", p->fields.n);
     print_counted(t, "demands", p->demands.n);
     print_counted(t, "outputs", p->outputs.n);

@@ -11,6 +11,7 @@ typedef enum {
     KEPT_BUFFER,    /* a layer's state, such as running_mean; in the checkpoint under its name */
     KEPT_OPTIMIZER, /* a state of the optimizer, schedule or accumulation; in the checkpoint under optimizer. */
     KEPT_METRIC,    /* sums of a loss or metric over a split; not in the checkpoint */
+    KEPT_DERIVED,   /* made of the first two by graph derive; not in the checkpoint. They come last of all */
 } KeptKind;
 
 /* How a `measured` state gets its value before training: a statistic of a tensor over the training split. */
@@ -112,9 +113,13 @@ typedef struct Program {
      * report   metric sums -> metrics
      * predict  inputs -> outputs
      * prepare  inputs -> what the measured states measure (NULL when there are none)
-     * single   predict for one sample, made of it by a pass; NULL where samples meet */
-    Graph *init, *step, *eval, *report, *predict, *prepare, *single;
+     * single   predict for one sample, made of it by a pass; NULL where samples meet
+     * derive   params and buffers -> what single makes of them alone; NULL where that is not worth keeping */
+    Graph *init, *step, *eval, *report, *predict, *prepare, *single, *derive;
 } Program;
+
+/* Parts single into itself and derive. (derive.c) */
+void program_derive(Program *p);
 
 /* Where it is kept until the next one comes. */
 static inline Kept *program_keep(Program *p, Kept k)

@@ -22,24 +22,16 @@
  *     W[o,c,p,q] = (G' S G)[p,q]
  *     w[o,c,p,q] = tail(W[o,c,p,q])
  *
- * needs:  fused equations: the tail stays a tail; many samples, so that U is worth making
+ * Of one sample there is no b; its channels are the last axis (channels.c), its tiles one row of them, and U, which follows
+ * from the weights alone, is kept (derive.c).
+ *
+ * needs:  fused equations: the tail stays a tail; many samples, so that U is worth making, or one
  * leaves: four or five equations where a window pays (is_worth_it), the last of which makes the old result. In floats the
  *         results differ from the direct sum's: SPEC.md (16.5) says by how much. */
 #include "graph/rewrite.h"
-#include "graph/transform.h"
+#include "graph/window.h"
 
 enum { LEAST_CHANNELS = 16, LEAST_SAMPLES = 16 };
-
-/* The equation as a window, by the roles of its indices. */
-typedef struct Window {
-    Equation *q;
-    bool gradient;                  /* of the weights */
-    const Expr *x, *w;              /* the loads: of the picture; of the weights, or in their gradient of the result's */
-    Index *batch, *out, *place[2];  /* b, o, i and j */
-    Index *channel, *step[2];       /* c, p and q */
-    bool turned[2];                 /* the window's step is subtracted */
-    const Method *method;
-} Window;
 
 typedef struct Winograd {
     Graph *graph;
@@ -47,95 +39,15 @@ typedef struct Winograd {
     LIST(Equation *) done;
 } Winograd;
 
-/* --- recognition --- */
-
-static bool is_reduced(const Equation *q, const Index *i)
-{
-    for (int k = equation_outer(q); k < q->nbox; k++)
-        if (q->box[k] == i)
-            return true;
-    return false;
-}
-
-/* i + p + number or i - p + number: i of the result, p one of three that are summed, or the other way round. */
-static bool is_place(const Window *w, const Expr *e, Index **place, Index **step, bool *turned)
-{
-    Affine f;
-
-    if (!expr_affine(e, &f) || f.n != 2)
-        return false;
-    int k = is_reduced(w->q, f.index[0]) != w->gradient ? 0 : 1;
-    *step = f.index[k];
-    *place = f.index[1 - k];
-    *turned = f.coef[k] == -1;
-    return is_reduced(w->q, *step) != w->gradient && is_reduced(w->q, *place) == w->gradient && !(*place)->batch &&
-           f.coef[1 - k] == 1 && (f.coef[k] == 1 || (*turned && !w->gradient)) && (*step)->size == WINDOW;
-}
-
-/* x[b, c, place, place], in any order but for the samples. */
-static bool is_picture(Window *w, const Expr *x)
-{
-    int places = 0;
-
-    if (x->kind != EXPR_LOAD || !x->tensor->batched || x->tensor->integer || x->tensor->rank != 4 ||
-        x->args[0]->kind != EXPR_INDEX || x->args[0]->index != w->batch)
-        return false;
-    w->channel = NULL;
-    for (int k = 1; k < 4; k++)
-        if (x->args[k]->kind == EXPR_INDEX && is_reduced(w->q, x->args[k]->index) != w->gradient && !w->channel)
-            w->channel = x->args[k]->index;
-        else if (places == 2 || !is_place(w, x->args[k], &w->place[places], &w->step[places], &w->turned[places]))
-            return false;
-        else
-            places++;
-    w->x = x;
-    return w->channel && places == 2 && w->place[0] != w->place[1] && w->step[0] != w->step[1];
-}
-
-/* The other factor: w[o, c, p, q], or g[b, o, i, j], in any order but for the samples. */
-static bool is_other(const Window *w, const Expr *e)
-{
-    const Index *weight[4] = {w->out, w->channel, w->step[0], w->step[1]};
-    const Index *result[4] = {w->batch, w->out, w->place[0], w->place[1]}, **want = w->gradient ? result : weight;
-
-    if (e->kind != EXPR_LOAD || e->tensor->batched != w->gradient || e->tensor->integer || e->padded || e->tensor->rank != 4)
-        return false;
-    for (int i = 0; i < 4; i++) {
-        bool found = false;
-        for (int k = 0; k < 4; k++)
-            found |= e->args[k]->kind == EXPR_INDEX && e->args[k]->index == want[i];
-        if (!found)
-            return false;
-    }
-    return !w->gradient || e->args[0]->index == w->batch;
-}
-
-static bool is_window(Window *w, Equation *q)
-{
-    *w = (Window){.q = q, .gradient = !q->out->batched};
-    if (q->how != EQ_SUM || q->padded || q->out->rank != 4 || q->nbox != 7 || equation_outer(q) != 4 ||
-        !subscripts_plain(q->at, 4, q->out->size) || !expr_is(q->value, OP_mul))
-        return false;
-    for (int k = 0; k < q->nbox; k++)
-        if (q->box[k]->batch)
-            w->batch = q->box[k];
-    if (!is_picture(w, q->value->args[0]) && !is_picture(w, q->value->args[1]))
-        return false;
-    for (int k = 0; k < 4; k++) {
-        Index *i = q->at[k]->index;
-        if (w->gradient ? i != w->channel && i != w->step[0] && i != w->step[1]
-                        : i != w->batch && i != w->place[0] && i != w->place[1])
-            w->out = i;
-    }
-    w->w = q->value->args[w->x == q->value->args[0]];
-    return w->out && is_other(w, w->w);
-}
-
 /* --- is it worth it? --- */
 
-/* In multiplications of sixteen samples: what one element of V, D or M costs to make, to write and to read again, and
- * one of U or S. Measured on a processor whose second-level cache most V and M exceed. */
-enum { COST_OF_PLACE = 16, COST_OF_WEIGHT = 2 };
+/* In multiplications of sixteen samples, or of sixteen channels of one sample: what one element of V, D or M costs to make,
+ * to write and to read again, and one of U or S, which for one sample is kept but comes from far away. Measured on a processor
+ * whose second-level cache most V and M of sixteen samples exceed, and U of one. */
+typedef struct Costs {
+    double place, weight;
+} Costs;
+static const Costs of_many = {16, 2}, of_one = {5, 6};
 
 static int64_t tiles_of(const Window *w, const Method *m, int axis)
 {
@@ -144,16 +56,17 @@ static int64_t tiles_of(const Window *w, const Method *m, int axis)
 
 static bool is_worth_it(const Graph *g, Window *w)
 {
+    const Costs *c = w->single ? &of_one : &of_many;
     double in = (double)w->channel->size, out = (double)w->out->size;
-    double least = 9 * in * out * (double)w->place[0]->size * (double)w->place[1]->size;
-    double blocks = (double)((g->batch + LEAST_SAMPLES - 1) / LEAST_SAMPLES);
+    double weights = c->weight / (double)((g->batch + LEAST_SAMPLES - 1) / LEAST_SAMPLES);
+    double least = 9 * in * out * ((double)w->place[0]->size * (double)w->place[1]->size + (w->single ? weights : 0));
 
-    if (in < LEAST_CHANNELS || out < LEAST_CHANNELS || g->batch < LEAST_SAMPLES)
+    if (in < LEAST_CHANNELS || out < LEAST_CHANNELS || (g->batch < LEAST_SAMPLES && !w->single))
         return false;
     for (int i = 0; i < nmethods; i++) {
         const Method *way = &methods[i];
         double points = (double)(way->n * way->n), tiles = (double)tiles_of(w, way, 0) * (double)tiles_of(w, way, 1);
-        double cost = points * (tiles * (in * out + COST_OF_PLACE * (in + out)) + COST_OF_WEIGHT * in * out / blocks);
+        double cost = points * (tiles * (in * out + c->place * (in + out)) + weights * in * out);
         if (cost >= least)
             continue;
         least = cost;
@@ -344,43 +257,70 @@ static Tensor *make_weights(Winograd *p, const Window *w)
     return add_equation(p, w, "U", 4, at, EQ_MAP, transform_both(a, w->method, WEIGHTS, point, weight_at, &s))->out;
 }
 
+/* The first subscripts of V, M and D: the sample, if there are several, and the point. Returns how many. */
+static int put_points(const Winograd *p, const Window *w, Index **point, Expr **at)
+{
+    int n = 0;
+
+    new_points(p, w, point);
+    if (w->batch)
+        at[n++] = expr_index(p->arena, index_like(p, w->batch));
+    at[n++] = expr_index(p->arena, point[0]);
+    at[n++] = expr_index(p->arena, point[1]);
+    return n;
+}
+
+/* Those of a tile: of one sample all tiles are one row. */
+static int put_tile(const Winograd *p, const Window *w, Expr *row, Expr *column, Expr **at)
+{
+    at[0] = w->single ? scaled(p, tiles_of(w, w->method, 1), row, column) : row;
+    at[1] = column;
+    return w->single ? 1 : 2;
+}
+
 /* Of a load with samples, tile by tile. What a sum will run over comes last: channels, or in a gradient tiles. */
 static Tensor *make_places(Winograd *p, const Window *w, const char *name, Side side, const Expr *load, Index *channel)
 {
     Arena *a = p->arena;
-    Index *point[2], *b = index_like(p, w->batch), *own = index_like(p, channel);
-    Expr *c = expr_index(a, own), *column = new_tile(p, w, 1), *row = new_tile(p, w, 0);
+    Index *point[2];
+    Expr *at[6], *c = expr_index(a, index_like(p, channel)), *column = new_tile(p, w, 1), *row = new_tile(p, w, 0);
     Taken s = {.p = p, .w = w, .load = load, .tile = {row, column}};
+    int n = put_points(p, w, point, at);
 
-    new_points(p, w, point);
-    Expr *at[6] = {expr_index(a, b), expr_index(a, point[0]), expr_index(a, point[1]), row, column, c};
     if (w->gradient) {
         int64_t rows = rows_in_strip(w);
         Expr *strip = expr_index(a, index_new(a, "r", tiles_of(w, w->method, 0) / rows));
         row = expr_index(a, index_new(a, row->index->name, rows));
         s.tile[0] = scaled(p, rows, strip, row);
-        at[3] = c;
-        at[4] = strip;
-        at[5] = scaled(p, tiles_of(w, w->method, 1), row, column);
+        at[n++] = c;
+        at[n++] = strip;
+        at[n++] = scaled(p, tiles_of(w, w->method, 1), row, column);
+    } else {
+        n += put_tile(p, w, row, column, &at[n]);
+        at[n++] = c;
     }
-    rename_to(&s.others, w->batch, at[0]);
+    if (w->batch)
+        rename_to(&s.others, w->batch, at[0]);
     rename_to(&s.others, channel, c);
     Places places = find_places(&s, side == INPUT ? w->method->n : w->method->m);
-    return add_equation(p, w, name, 6, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &places))->out;
+    return add_equation(p, w, name, n, at, EQ_MAP, transform_both(a, w->method, side, point, place_at, &places))->out;
 }
 
 static Tensor *make_products(Winograd *p, const Window *w, Tensor *weights, Tensor *places)
 {
     Arena *a = p->arena;
     Index *point[2], *c = index_like(p, w->channel);
+    Expr *v[6], *at[6], *in = expr_index(a, c), *o = expr_index(a, index_like(p, w->out));
+    int n = put_points(p, w, point, at);
 
-    new_points(p, w, point);
-    Expr *x = expr_index(a, point[0]), *y = expr_index(a, point[1]), *in = expr_index(a, c);
-    Expr *b = expr_index(a, index_like(p, w->batch)), *o = expr_index(a, index_like(p, w->out));
-    Expr *ti = new_tile(p, w, 0), *tj = new_tile(p, w, 1);
-    Expr *u[] = {x, y, in, o}, *v[] = {b, x, y, ti, tj, in}, *at[] = {b, x, y, ti, tj, o};
+    for (; n + 1 < places->rank; n++)
+        at[n] = w->single ? expr_index(a, index_new(a, "t", places->size[n])) : new_tile(p, w, n - 3);
+    memcpy(v, at, sizeof at);
+    at[n] = o;
+    v[n] = in;
+    Expr *u[] = {expr_index(a, point[0]), expr_index(a, point[1]), in, o};
     Expr *product = expr_op(a, "mul", expr_load(a, weights, u, false), expr_load(a, places, v, false), NULL);
-    Equation *q = add_equation(p, w, "M", 6, at, EQ_SUM, product);
+    Equation *q = add_equation(p, w, "M", places->rank, at, EQ_SUM, product);
     equation_set_box(q, 1, &c);
     return q->out;
 }
@@ -392,7 +332,7 @@ static void make_result(const Winograd *p, const Window *w, Rename *r, Expr *res
 
     r->result = result;
     q->value = q->tail ? expr_place(p->arena, q->tail, r) : result;
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < q->out->rank; k++)
         q->at[k] = expr_place(p->arena, q->at[k], r);
     q->tail = NULL;
     q->how = EQ_MAP;
@@ -403,16 +343,19 @@ static void rewrite_window(Winograd *p, const Window *w)
 {
     Arena *a = p->arena;
     Index *inside[2];
+    Expr *tile[2];
     Rename r = {0};
 
     Tensor *weights = make_weights(p, w), *places = make_places(p, w, "V", INPUT, w->x, w->channel);
-    Points m = {a, make_products(p, w, weights, places), 1, {expr_index(a, w->batch)}};
+    Points m = {.arena = a, .tensor = make_products(p, w, weights, places), .first = w->batch ? 1 : 0};
     for (int axis = 0; axis < 2; axis++) {
-        m.at[3 + axis] = new_tile(p, w, axis);
+        tile[axis] = new_tile(p, w, axis);
         inside[axis] = index_new(a, axis ? "v" : "u", w->method->m);
-        rename_to(&r, w->place[axis], scaled(p, w->method->m, m.at[3 + axis], expr_index(a, inside[axis])));
+        rename_to(&r, w->place[axis], scaled(p, w->method->m, tile[axis], expr_index(a, inside[axis])));
     }
-    m.at[5] = expr_index(a, w->out);
+    if (w->batch)
+        m.at[0] = expr_index(a, w->batch);
+    m.at[m.first + 2 + put_tile(p, w, tile[0], tile[1], &m.at[m.first + 2])] = expr_index(a, w->out);
     make_result(p, w, &r, transform_both(a, w->method, OUTPUT, inside, point_at, &m));
     for (int axis = 0; axis < 2; axis++)
         w->q->padded |= w->place[axis]->size % w->method->m != 0;
@@ -466,7 +409,7 @@ void graph_winograd(Graph *g)
 
     for (int i = 0; i < g->equations.n; i++) {
         Equation *q = g->equations.at[i];
-        if (is_window(&w, q) && is_worth_it(g, &w)) {
+        if (window_find(&w, q, g->single) && is_worth_it(g, &w)) {
             if (w.gradient)
                 rewrite_gradient(&p, &w);
             else

@@ -10,7 +10,7 @@ Graph *program_graph(const Program *p, GraphKind kind)
 {
     Graph *const graphs[GRAPHS] = {[GRAPH_INIT] = p->init,     [GRAPH_STEP] = p->step,       [GRAPH_EVAL] = p->eval,
                                    [GRAPH_REPORT] = p->report, [GRAPH_PREDICT] = p->predict, [GRAPH_PREPARE] = p->prepare,
-                                   [GRAPH_SINGLE] = p->single};
+                                   [GRAPH_DERIVE] = p->derive, [GRAPH_SINGLE] = p->single};
     int phase = (int)kind - GRAPH_STEP;
 
     return is_step(kind) && phase > 0 ? (phase < p->phases.n ? p->phases.at[phase].step : NULL) : graphs[kind];
@@ -138,37 +138,47 @@ static int64_t scratch_bytes(const Work *w)
     return w->loops && w->bytes == 0 ? PLAN_ALIGN : w->bytes;
 }
 
+/* What graph derive makes, and behind it its work. */
+static int64_t place_derived(const Program *p, Plan *plan, int64_t at)
+{
+    plan->derived_offset = at;
+    if (plan->work[GRAPH_DERIVE].loops)
+        at = place_kept(p, plan, KEPT_DERIVED, at);
+    plan->derived_work = at - plan->derived_offset;
+    plan->derived_bytes = plan->derived_work + plan->work[GRAPH_DERIVE].bytes;
+    return at + plan->work[GRAPH_DERIVE].bytes;
+}
+
 Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions *f)
 {
     Plan *plan = NEW(a, Plan);
-    int64_t at = rounded(SCALAR_COUNT * 8), most = 0;
+    int64_t at = rounded((SCALAR_DERIVED + 1) * 8), most = 0;
 
     plan->functions = f;
+    plan->few = few_samples(loops);
+    for (GraphKind i = 0; i < GRAPHS; i++) {
+        bool dropped = plan->few < 2 && (i == GRAPH_SINGLE || i == GRAPH_DERIVE);
+        if (dropped)
+            drop_kernels(loops[i]);
+        else
+            work_make(a, &plan->work[i], loops[i]);
+        if (i <= GRAPH_REPORT && plan->work[i].bytes > most)
+            most = plan->work[i].bytes;
+    }
     plan->kept = NEW_ARRAY(a, Place, p->kept.n + 1);
     at = place_kept(p, plan, KEPT_PARAM, at);
     at = place_kept(p, plan, KEPT_BUFFER, at);
-    plan->weight_bytes = at;
+    plan->weight_bytes = at = place_derived(p, plan, at);
     at = place_kept(p, plan, KEPT_OPTIMIZER, at);
     at = place_kept(p, plan, KEPT_METRIC, at);
     plan->metrics = at;
     for (int i = 0; i < p->metrics.n; i++)
         at += 8 * output_count(&p->metrics.at[i]);
     plan->work_offset = rounded(at);
-
-    plan->few = few_samples(loops);
-    if (plan->few < 2)
-        drop_kernels(loops[GRAPH_SINGLE]);
-    for (GraphKind i = 0; i < GRAPHS; i++) {
-        if (i == GRAPH_SINGLE && plan->few < 2)
-            continue;
-        work_make(a, &plan->work[i], loops[i]);
-        if (i <= GRAPH_REPORT && plan->work[i].bytes > most)
-            most = plan->work[i].bytes;
-    }
     plan->bytes = plan->work_offset + most;
     plan->predict_bytes = scratch_bytes(&plan->work[GRAPH_PREDICT]);
-    if (plan->work[GRAPH_SINGLE].bytes > plan->predict_bytes) /* the two share it */
-        plan->predict_bytes = plan->work[GRAPH_SINGLE].bytes;
+    if (plan->derived_bytes + plan->work[GRAPH_SINGLE].bytes > plan->predict_bytes) /* the two share it */
+        plan->predict_bytes = plan->derived_bytes + plan->work[GRAPH_SINGLE].bytes;
     plan->prepare_bytes = scratch_bytes(&plan->work[GRAPH_PREPARE]);
     return plan;
 }

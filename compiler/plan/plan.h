@@ -1,8 +1,9 @@
 /* plan.h -- where every byte of a program lies, before it runs.
  *
- *     context  [scalars][parameters and buffers][optimizer states][metric sums][metrics][work]
- *               '--- WEIGHT_BYTES: all that predict needs ---'
- *     scratch of predict, scratch of prepare: work of their own, so that a context may stay const
+ *     context  [scalars][parameters and buffers][derived][optimizer states][metric sums][metrics][work]
+ *               '-------- WEIGHT_BYTES: all that predict needs --------'
+ *     scratch of predict, scratch of prepare: work of their own, so that a context may stay const; for one sample it
+ *     begins with room for what is derived, which is used where that in the context belongs to other weights
  *
  * The work of init, step, eval and report is one region, as large as the largest needs: they never run at the
  * same time. Inside it temporaries share bytes when their lives do not meet (pack.c). What lives within one phase of
@@ -17,7 +18,7 @@
 enum { PLAN_ALIGN = 64 };
 
 /* A program's graphs; the steps after the first are those of the phases after the first. */
-typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_LAST_STEP = GRAPH_STEP + MAX_PHASES - 1, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPH_SINGLE, GRAPHS } GraphKind;
+typedef enum { GRAPH_INIT, GRAPH_STEP, GRAPH_LAST_STEP = GRAPH_STEP + MAX_PHASES - 1, GRAPH_EVAL, GRAPH_REPORT, GRAPH_PREDICT, GRAPH_PREPARE, GRAPH_DERIVE, GRAPH_SINGLE, GRAPHS } GraphKind;
 Graph *program_graph(const Program *p, GraphKind kind); /* or NULL */
 static inline bool is_step(GraphKind kind) { return kind >= GRAPH_STEP && kind <= GRAPH_LAST_STEP; }
 
@@ -63,7 +64,9 @@ typedef struct Plan {
     Place *kept;          /* like Program.kept */
     int64_t metrics;      /* offset of the metrics: doubles, in the order of Program.metrics */
     int64_t work_offset;  /* of the shared work in the context */
-    int64_t weight_bytes; /* scalars, parameters and buffers */
+    int64_t weight_bytes; /* scalars, parameters and buffers, what is derived of them */
+    int64_t derived_offset, derived_bytes; /* what graph derive makes and, from derived_work on, its work; 0 bytes: nothing */
+    int64_t derived_work;
     int64_t bytes;        /* the context */
     int64_t predict_bytes, prepare_bytes;
     int few; /* so many samples or more go in blocks, fewer one by one; below 2: all in blocks, work[GRAPH_SINGLE] is empty */
@@ -75,8 +78,9 @@ Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions
 /* --emit=plan: every buffer with offset, bytes, life, name and source line, then what training and inference need. */
 void plan_print(Text *t, const Program *p, const Plan *plan);
 
-/* Which of the scalars, in the order of nn.h, or -1. "lr" is the last. */
-enum { SCALAR_LR = 10, SCALAR_COUNT = 11 };
+/* Which of the scalars, in the order of nn.h, or -1. "lr" is the last; behind it stands whether the derived numbers in the
+ * context belong to its weights. */
+enum { SCALAR_LR = 10, SCALAR_COUNT = 11, SCALAR_DERIVED = SCALAR_COUNT };
 int scalar_position(const char *name);
 int64_t output_count(const Output *o); /* numbers of one sample, or of the metric */
 

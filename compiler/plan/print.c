@@ -25,11 +25,11 @@ static void print_heading(Text *t, const char *title)
 
 static void print_kept(Text *t, const Program *p, const Plan *plan)
 {
-    static const char *const kinds[] = {"weights", "weights", "optimizer", "sums"};
+    static const char *const kinds[] = {"weights", "weights", "optimizer", "sums", "derived"};
 
     print_heading(t, "context");
     print_row(t, 0, SCALAR_COUNT * 8, "clock", "scalars", NOWHERE);
-    for (KeptKind kind = KEPT_PARAM; kind <= KEPT_METRIC; kind++)
+    for (KeptKind kind = KEPT_PARAM; kind <= (plan->derived_bytes ? KEPT_DERIVED : KEPT_METRIC); kind++)
         for (int i = 0; i < p->kept.n; i++)
             if (p->kept.at[i].kind == kind)
                 print_row(t, plan->kept[i].offset, plan->kept[i].bytes, kinds[kind], p->kept.at[i].name, p->kept.at[i].where);
@@ -91,7 +91,7 @@ void plan_print(Text *t, const Program *p, const Plan *plan)
         [GRAPH_INIT] = "work of init (shared)",     [GRAPH_STEP] = "work of step (shared)",
         [GRAPH_EVAL] = "work of eval (shared)",     [GRAPH_REPORT] = "work of report (shared)",
         [GRAPH_PREDICT] = "scratch of predict",     [GRAPH_PREPARE] = "scratch of prepare",
-        [GRAPH_SINGLE] = "scratch of predict for one sample (shared)"};
+        [GRAPH_DERIVE] = "work of derive (in the context)", [GRAPH_SINGLE] = "scratch of predict for one sample (shared)"};
 
     print_kept(t, p, plan);
     for (GraphKind i = 0; i < GRAPHS; i++) {
@@ -100,7 +100,7 @@ void plan_print(Text *t, const Program *p, const Plan *plan)
             continue;
         text_print(t, "\n");
         print_heading(t, titles[i] ? titles[i] : arena_print(t->arena, "work of %s (shared)", program_graph(p, i)->name));
-        print_work(t, w, i <= GRAPH_REPORT ? plan->work_offset : 0);
+        print_work(t, w, i <= GRAPH_REPORT ? plan->work_offset : i == GRAPH_DERIVE ? plan->derived_offset + plan->derived_work : i == GRAPH_SINGLE ? plan->derived_bytes : 0);
         text_print(t, "  %12s %12lld  of which %lld live at the fullest moment\n", "", (long long)w->bytes,
                    (long long)work_floor(w));
     }

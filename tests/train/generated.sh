@@ -1,7 +1,7 @@
 #!/bin/bash
 # generated -- the C of every example is what an embedding program may take: the same bytes each time, no warning from gcc
 # or clang, no data of its own, and no symbols but its own and those of any C program. Threads that share the work on one
-# sample give the same bits. And examples/embed works.
+# sample give the same bits, and predictions those of the weights there are, however these got there. And examples/embed works.
 # With "full" also of the large ones.
 . "$(dirname "$0")/../common.sh"
 flags='-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Werror -Wno-psabi -ffp-contract=off'
@@ -84,6 +84,78 @@ for threads in 1 2 3; do
     OMP_NUM_THREADS=$threads "$work/one" >"$work/one.$threads"
     check "one sample: other bits from $threads threads" cmp "$work/one.1" "$work/one.$threads"
 done
+
+# What follows from the weights alone is made by load; where they changed since, or were never loaded, by predict.
+cat >"$work/derived.c" <<'END'
+#include "net.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static float image[16 * 3 * 32 * 32];
+static int32_t label[16];
+static unsigned char *scratch, *file;
+
+static void *context(size_t bytes) { return memset(aligned_alloc(NET_ALIGN, (bytes + 63) / 64 * 64), 0x5a, bytes); }
+
+static void predict(const void *net, float *output)
+{
+    memset(scratch, 0x5a, NET_PREDICT_BYTES);
+    net_predict(net, scratch, image, 2, output);
+}
+
+/* The weights of `net` in a context of their own, which is not written to. */
+static int same_when_loaded(const void *net)
+{
+    float one[20], other[20];
+    void *fresh = context(NET_WEIGHT_BYTES), *copy = malloc(NET_WEIGHT_BYTES);
+
+    net_save(net, file, NET_FILE_BYTES);
+    net_load(fresh, file, NET_FILE_BYTES);
+    memcpy(copy, fresh, NET_WEIGHT_BYTES);
+    predict(net, one);
+    predict(fresh, other);
+    return memcmp(one, other, sizeof one) == 0 && memcmp(fresh, copy, NET_WEIGHT_BYTES) == 0;
+}
+
+int main(void)
+{
+    const net_batch batch = {image, label};
+    unsigned char *net = context(NET_BYTES);
+    float before[20], after[20];
+
+    scratch = context(NET_PREDICT_BYTES);
+    file = malloc(NET_FILE_BYTES);
+    for (int i = 0; i < 16 * 3 * 32 * 32; i++)
+        image[i] = (float)(i % 97) / 48 - 1;
+    for (int i = 0; i < 16; i++)
+        label[i] = i % 10;
+    net_init(net, 1);
+    net_scalars(net)[NET_SCALAR_BASE_LR] = 1e-4;
+    int good = same_when_loaded(net);
+    net_step(net, &batch, 16);
+    good += same_when_loaded(net);
+    net_save(net, file, NET_FILE_BYTES);
+    net_load(net, file, NET_FILE_BYTES);
+    good += same_when_loaded(net);
+    predict(net, before);
+    net_step(net, &batch, 16);
+    predict(net, after);
+    good += memcmp(before, after, sizeof before) != 0;
+    net_load(net, file, NET_FILE_BYTES);
+    predict(net, after);
+    good += memcmp(before, after, sizeof before) == 0;
+    net_step(net, &batch, 16);
+    good += same_when_loaded(net);
+    net_init(net, 2);
+    good += same_when_loaded(net);
+    printf("%d\n", good);
+    return good != 7;
+}
+END
+check "one sample: nothing is derived" grep -q "net_derived" "$work/net.c"
+check "one sample: cc" cc -O1 -march=native -ffp-contract=off -Wno-psabi -fopenmp -o "$work/derived" "$work/derived.c" "$work/net.c" -lm
+check "one sample: what load makes, after init, step, load, load and step, init" "$work/derived"
 
 make -s -C examples/embed NNC="$nnc" B="$work/embed" >"$work/answers" 2>"$work/said"
 check "examples/embed" awk '/xor/ { n++; if (($1 != $3) != ($5 > 0.9) || ($1 == $3) != ($5 < 0.1)) exit 1 } END { exit n != 4 }' "$work/answers"

@@ -116,6 +116,34 @@ static const Case cases[] = {
      "input g[b,16,8,8]\n"
      "input x[b,16,8,8]\n"
      "y[o,c,p 3,q 3] = sum[b,i,j] g[b,o,i,j] * x?[b,c,i+1-p,j+1-q]\n"},
+    {"one sample", 3,
+     "param w[16,16,3,3]\n"
+     "input x[8,12,16]\n"
+     "y[i 8,j 12,o] = sum[c,p,q] w[o,c,p,q] * x?[i+p-1,j+q-1,c]\n"},
+    {"one sample, with a tail and room around the picture", 3,
+     "param w[48,32,3,3]\n"
+     "param bias[48]\n"
+     "input x[8,8,32]\n"
+     "input z[8,8,48]\n"
+     "r[i,j,c] = max(x[i,j,c], 0)\n"
+     "y[i 8,j 8,o] = max(sum[c,p,q] w[o,c,p,q] * r?[i+p-1,j+q-1,c] + bias[o] + z[i,j,o], 0)\n"},
+    {"one sample, sizes that 4 does not divide", 3,
+     "param w[24,40,3,3]\n"
+     "input x[7,13,40]\n"
+     "r[i,j,c] = max(x[i,j,c], 0)\n"
+     "y[i 7,j 13,o] = sum[c,p,q] w[o,c,p,q] * r?[i+p-1,j+q-1,c]\n"},
+    {"one sample, no padding", 3,
+     "param w[32,32,3,3]\n"
+     "input x[10,9,32]\n"
+     "y[i 8,j 7,o] = sum[c,p,q] w[o,c,p,q] * x[i+p,j+q,c]\n"},
+    {"one sample, tiles of 2 x 2", 3,
+     "param w[64,64,3,3]\n"
+     "input x[2,6,64]\n"
+     "y[i 2,j 6,o] = sum[c,p,q] w[o,c,p,q] * x?[i+p-1,j+q-1,c]\n"},
+    {"one sample, channels first: stays", 0,
+     "param w[16,16,3,3]\n"
+     "input x[16,8,8]\n"
+     "y[o,i 8,j 8] = sum[c,p,q] w[o,c,p,q] * x?[c,i+p-1,j+q-1]\n"},
     {"the gradient of few channels' weights stays", 0,
      "input g[b,16,8,8]\n"
      "input x[b,3,8,8]\n"
@@ -128,6 +156,7 @@ static Graph *read_case(Arena *a, const Case *c)
     Graph *g = graph_read(a, BATCH, c->text);
 
     graph_find(g, "y")->wanted = true;
+    g->single = !strstr(c->text, "[b,"); /* of one sample: channels are the last axis */
     graph_verify(g, "reading");
     return g;
 }
