@@ -92,7 +92,7 @@ $B/gen/library.c: $(LIBRARY)
 	@mkdir -p $(@D)
 	@{ echo '#include "base/embedded.h"'; echo 'const Embedded library_files[] = {'; \
 	  $(foreach f,$^,$(call embed,$f);) echo '{0, 0}};'; } > $@
-$B/gen/embedded.c: runtime/nn_vec.h runtime/nn_random.h runtime/nn_image.h
+$B/gen/embedded.c: runtime/nn_vec.h runtime/nn_math.h runtime/nn_random.h runtime/nn_image.h
 	@mkdir -p $(@D)
 	@{ echo '#include "base/embedded.h"'; echo 'const Embedded prelude_files[] = {'; \
 	  $(foreach f,$^,$(call embed,$f);) echo '{0, 0}};'; } > $@

@@ -274,7 +274,8 @@ bool nn_show_result(Trainer *t, const Clock *c, Fault *f)
     }
     nn_display_clear(&t->display);
     if (c->has_best == 0) {
-        printf("no epoch was trained; the weights as drawn are in %s/last.safetensors\n", t->run.directory);
+        printf("%s are in %s/last.safetensors\n",
+               c->steps > 0 ? "no epoch was finished; the weights" : "no epoch was trained; the weights as drawn", t->run.directory);
         return true;
     }
     if (!load_best(t, f))

@@ -9,6 +9,6 @@ typedef struct Embedded {
 } Embedded;
 
 extern const Embedded library_files[]; /* the files of lang/ */
-extern const Embedded prelude_files[]; /* runtime/nn_vec.h, nn_random.h, nn_image.h */
+extern const Embedded prelude_files[]; /* runtime/nn_vec.h, nn_math.h, nn_random.h, nn_image.h */
 
 #endif

@@ -78,8 +78,13 @@ static bool is_small(const Plan *plan)
 /* What every model carries with it, as far as the rest of this one needs it. */
 static void print_carried(Text *t, const Program *p, const Plan *plan, const char *rest)
 {
+    Text math = {.arena = t->arena}, users = {.arena = t->arena};
+
+    print_prelude(&math, "runtime/nn_math.h", rest);
+    text_print(&users, "%s%s", math.n > 0 ? math.s : "", rest);
     print_section(t, "vectors");
-    print_prelude(t, "runtime/nn_vec.h", rest);
+    print_prelude(t, "runtime/nn_vec.h", users.s);
+    text_print(t, "%s", math.n > 0 ? math.s : "");
     if (draws(plan)) {
         text_print(t, "\n#ifdef __clang__ /* not every model draws single numbers and vectors of them */\n"
                       "#pragma clang diagnostic push\n#pragma clang diagnostic ignored \"-Wunused-function\"\n#endif\n");

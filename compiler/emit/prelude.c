@@ -2,7 +2,7 @@
  *
  * A text of the runtime is functions and what stands between them. A function begins with NN_INLINE or NN_LOCAL, after the
  * comment that stands right above it, and ends with the first brace at the beginning of a line, or on its only line. It is
- * needed if the model names it, or one that is needed does; what stands between functions stays. */
+ * needed if the model names it, or one that is needed does; what stands between functions stays, if any is needed. */
 #include "base/embedded.h"
 #include "emit/parts.h"
 
@@ -110,23 +110,43 @@ static bool is_empty(const Prelude *p, int heading)
     return true;
 }
 
-void print_prelude(Text *t, const char *path, const char *model)
+/* There are functions, and none of them is needed. */
+static bool is_unwanted(const Prelude *p)
 {
-    Prelude p = {.arena = arena_new()};
+    bool functions = false, needed = false;
+
+    for (int i = 0; i < p->units.n; i++) {
+        functions |= p->units.at[i].name != NULL;
+        needed |= p->units.at[i].name && p->units.at[i].needed;
+    }
+    return functions && !needed;
+}
+
+static void print_units(Text *t, const Prelude *p)
+{
     bool blank = false;
 
-    read_units(&p, text_of(path));
-    need(&p, model, model + strlen(model));
-    for (int i = 0; i < p.units.n; i++)
-        if (!p.units.at[i].name)
-            need(&p, p.units.at[i].begin, p.units.at[i].end);
     text_print(t, "\n");
-    for (int i = 0; i < p.units.n; i++) {
-        const Unit *u = &p.units.at[i];
-        if (!u->needed || (blank && *u->begin == '\n') || (is_heading(u) && is_empty(&p, i)))
+    for (int i = 0; i < p->units.n; i++) {
+        const Unit *u = &p->units.at[i];
+        if (!u->needed || (blank && *u->begin == '\n') || (is_heading(u) && is_empty(p, i)))
             continue;
         blank = *u->begin == '\n';
         text_add(t, u->begin, (size_t)(u->end - u->begin));
+    }
+}
+
+void print_prelude(Text *t, const char *path, const char *model)
+{
+    Prelude p = {.arena = arena_new()};
+
+    read_units(&p, text_of(path));
+    need(&p, model, model + strlen(model));
+    if (!is_unwanted(&p)) {
+        for (int i = 0; i < p.units.n; i++)
+            if (!p.units.at[i].name)
+                need(&p, p.units.at[i].begin, p.units.at[i].end);
+        print_units(t, &p);
     }
     arena_free(p.arena);
 }

@@ -2,8 +2,8 @@
  *
  * A B C are the operands as doubles, a b c and y (the result) the same in derivative texts: prefix, "mul(y,sub(1,y))",
  * "" where there is no derivative. In C, %a %b %c are operands the emitter has put in parentheses where needed; nn_...
- * are functions of runtime/nn_vec.h on vectors of lanes. Conditions are lane masks there (nn_m): comparisons, and, or,
- * not give one; and, or, not and the first operand of select take one (expr_op sees to it). On doubles a condition is C's.
+ * are functions of runtime/nn_vec.h and nn_math.h on vectors of lanes. Conditions are lane masks there (nn_m): comparisons,
+ * and, or, not give one; and, or, not and the first operand of select take one (expr_op sees to it). On doubles a condition is C's.
  *
  * Note: ties in max. max(a, b) passes its gradient to a only where a is larger, so relu = max(x, 0) has slope 0 at 0.
  * max and min give a where a is not a number, so that max(x, 0) hides nothing. expr_op moves a constant to b. */

@@ -165,7 +165,7 @@ const char *whole_text(Nest *n, const Expr *e, const char *lane, unsigned *dims)
 
 /* --- names --- */
 
-/* Functions of nn_vec.h, keys of random numbers. */
+/* Functions of nn_vec.h and nn_math.h, keys of random numbers. */
 static bool reserved(const char *name)
 {
     return strncmp(name, "nn_", 3) == 0 || strncmp(name, "key", 3) == 0 || strncmp(name, "stream", 6) == 0;

@@ -19,8 +19,8 @@
 
 #include <math.h>
 
-/* Cycles to add up the lanes of one of many sums; bytes a cycle to and from memory; the size of the last cache, in second ones. */
-enum { ENDING = 4, MEMORY = 6, LAST_CACHE = 16, CHEAP = 16 };
+/* Cycles to add up the lanes of one of many sums; they are little beside so many times as many additions. */
+enum { ENDING = 4, CHEAP = 16 };
 
 static double points_of(const Equation *q, int from, int to)
 {
@@ -62,7 +62,7 @@ static bool is_worth_it(const Build *b, const Choice *c, const Readers *readers)
 
     if (!r.made_here || !r.by_sample)
         return false;
-    return (CHEAP * ending <= additions && readers->largest <= LAST_CACHE * l2) || (r.own * blocks > l2 && ending < 2 * r.own / MEMORY);
+    return (CHEAP * ending <= additions && readers->largest <= LAST_CACHE * l2) || (r.own * blocks > l2 && ending < memory_cycles(2 * r.own));
 }
 
 static void count_reader(Readers *r, const Loads *l)

@@ -101,6 +101,9 @@ static inline int64_t lanes_of(const Choice *c, const Index *x)
 static inline int64_t blocks_of(int64_t samples) { return (samples + LANES - 1) / LANES; }
 /* Of a batched tensor. */
 static inline double block_bytes(const Tensor *t) { return (double)(tensor_count(t) / t->size[0] * LANES) * 4; }
+enum { LAST_CACHE = 16 }; /* the size of the last cache, in second-level ones */
+/* To fetch so much from memory, or to put it there. */
+static inline double memory_cycles(double bytes) { return bytes / 6; }
 /* Steps of a reduced index in one call of the kernel; samples in lanes go by in blocks. */
 static inline int64_t steps_of_sum(const Choice *c, const Index *x)
 {

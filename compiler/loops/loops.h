@@ -203,7 +203,7 @@ Loops *loops_make(Arena *a, const Program *p, const Graph *g, Functions *f);
 typedef void StoragePointer(Text *t, const Storage *s, void *user);
 void kernel_call(Text *t, const Kernel *k, const char *prefix, StoragePointer *pointer, void *user, const char *n,
                  const char *first, const char *end);
-/* What the functions need beside nn_vec.h and nn_random.h: to be printed once, after them. */
+/* What the functions need beside nn_vec.h, nn_math.h and nn_random.h: to be printed once, after them. */
 void loops_prelude(Text *t);
 /* The definition with its prefix: "NN_KERNEL void lenet5_conv1_y(...)"; NN_KERNEL, of the prelude, is a static one. */
 void function_print(Text *t, const Function *f, const char *prefix);

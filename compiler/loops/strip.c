@@ -130,13 +130,12 @@ static bool is_reduced(const Choice *c, const Index *x)
 /* Cycles that it saves to have what is read step by step of x in the cache. */
 static double saved_cycles(const Choice *c, const Index *x)
 {
-    enum { MEMORY = 6 }; /* bytes a cycle, to it and from it */
     double bytes = 0;
 
     for (int i = 0; i < c->value->n; i++)
         for (int a = 1; a < c->value->at[i]->nargs; a++)
             bytes += expr_has_index(c->value->at[i]->args[a], x) ? block_bytes(c->value->at[i]->tensor) : 0;
-    return 2 * bytes / MEMORY;
+    return memory_cycles(2 * bytes);
 }
 
 /* The loop may run outside of all others without harm to what is inside; a sum over it ends as often as it has steps. */

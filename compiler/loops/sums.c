@@ -20,24 +20,12 @@ void sums_over_tile(Nest *n, const char *format, const char *what, const char *v
     line(&n->out, n->depth + c->ntiles, format, what, value);
 }
 
-static int tile_sums(const Nest *n)
-{
-    int sums = 1;
+static int product(const int *size, int n) { return n > 0 ? size[0] * product(size + 1, n - 1) : 1; }
 
-    for (int d = 0; d < n->c->ntiles; d++)
-        sums *= n->tile[d];
-    return sums;
-}
+static int tile_sums(const Nest *n) { return product(n->tile, n->c->ntiles); }
 
 /* Of the largest tile. */
-int sums_most(const Choice *c)
-{
-    int sums = 1;
-
-    for (int d = 0; d < c->ntiles; d++)
-        sums *= c->tile[d];
-    return sums;
-}
+int sums_most(const Choice *c) { return product(c->tile, c->ntiles); }
 
 /* Fewer sums over lanes than this are finished one by one. */
 enum { FEWEST_TOGETHER = 5 };

@@ -19,8 +19,8 @@
 enum { MOST_WALKED = 5, LINE = 64, MOST_TERMS = 6 }; /* indices whose order is tried; bytes that are fetched at once; see Subscript */
 
 /* Bytes a cycle from the second-level cache; from what lies behind it, line by line, or in long rows that the processor
- * foresees; from memory. */
-enum { NEAR = 32, FAR = 8, FAR_ROWS = 24, MEMORY = 5, LAST_CACHE = 8 /* times the second */ };
+ * foresees. */
+enum { NEAR = 32, FAR = 8, FAR_ROWS = 24 };
 
 /* A subscript as a sum of indices with factors, which is looked at for every order that is tried; other ones keep
  * terms = -1. */
@@ -213,7 +213,7 @@ static double walk_cycles(const Walk *from)
     double far = traffic(&w, 0.75 * l2, true), apart = traffic(&w, 0.75 * l2, false);
     double cycles = fmax(fmax(w.choice->cycles, near), (far - apart) / FAR_ROWS) + near / 8 + apart / FAR;
 
-    return sums_lanes(w.choice) ? cycles + traffic(&w, LAST_CACHE * l2, true) / MEMORY : cycles;
+    return sums_lanes(w.choice) ? cycles + memory_cycles(traffic(&w, 0.5 * LAST_CACHE * l2, true)) : cycles;
 }
 
 /* --- strips and pieces --- */

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Derives the polynomials of runtime/nn_vec.h.
+"""Derives the polynomials of runtime/nn_math.h.
 
     python3 tests/numeric/minimax.py [name ...]
 

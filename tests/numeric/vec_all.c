@@ -1,11 +1,11 @@
-/* vec_all.c -- every function of nn_vec.h over every float, against double: the largest error in units in the last
+/* vec_all.c -- every function of nn_math.h over every float, against double: the largest error in units in the last
  * place, and where it is. Takes some minutes.
  *
  *     cc -std=gnu11 -O2 -march=native -ffp-contract=off -fopenmp -Iruntime tests/numeric/vec_all.c -lm -o vec_all
  *     ./vec_all [step] [function ...]      step 1: all floats; 257: a quick look
  *
- * Exit status 1 if an error is above the bound in nn_vec.h. */
-#include "nn_vec.h"
+ * Exit status 1 if an error is above the bound in nn_math.h. */
+#include "nn_math.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

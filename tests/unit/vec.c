@@ -1,6 +1,6 @@
-/* vec.c -- nn_vec.h: accuracy against libm in double over a sample of every exponent, special values, and that the bits
- * do not depend on how it is compiled. tests/numeric/vec_all.c does the same over all floats. */
-#include "nn_vec.h"
+/* vec.c -- nn_vec.h and nn_math.h: accuracy against libm in double over a sample of every exponent, special values, and
+ * that the bits do not depend on how it is compiled. tests/numeric/vec_all.c does the same over all floats. */
+#include "nn_math.h"
 
 #include <check.h>
 #include <math.h>
@@ -252,7 +252,7 @@ END_TEST
 /* --- the same bits from every compiler, at every -O, for every processor with fused multiply-add --- */
 
 static const char hashing[] =
-    "#include \"nn_vec.h\"\n"
+    "#include \"nn_math.h\"\n"
     "#include <stdio.h>\n"
     "static uint32_t h = 2166136261u;\n"
     "static void add(nn_v a) { for (int i = 0; i < 16; i++) { float f = a[i]; union { float f; uint32_t u; } b = {f};\n"
@@ -287,7 +287,7 @@ START_TEST(same_bits)
     int compared = 0;
     FILE *source;
 
-    if (!__builtin_cpu_supports("fma") || access("runtime/nn_vec.h", R_OK) != 0)
+    if (!__builtin_cpu_supports("fma") || access("runtime/nn_math.h", R_OK) != 0)
         return;
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(command, sizeof command, "%s/bits.c", folder);
