@@ -41,6 +41,8 @@ int source_count(void);
 void source_place(Span s, int *line, int *column);
 /* "model.nn:3:9", in the arena; "" for NOWHERE. */
 const char *span_text(Arena *a, Span s);
+/* The same without the folders of a file that is not the library's: for what is read elsewhere. */
+const char *span_text_short(Arena *a, Span s);
 Span span_join(Span a, Span b);
 
 /* Where else the same news points: a span with what to write under it. */

@@ -116,6 +116,13 @@ const char *span_text(Arena *a, Span s)
     return arena_print(a, "%s:%d:%d", source_get(s.file)->path, line, column);
 }
 
+const char *span_text_short(Arena *a, Span s)
+{
+    const char *text = span_text(a, s), *folder = s.file < 0 || source_get(s.file)->library ? NULL : strrchr(text, '/');
+
+    return folder ? folder + 1 : text;
+}
+
 Span span_join(Span a, Span b)
 {
     if (a.file < 0)

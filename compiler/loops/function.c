@@ -129,7 +129,7 @@ static const char *equation_text(Arena *a, const Equation *q)
             safe.n--;
         text_print(&safe, "...");
     }
-    const char *where = span_text(a, q->where);
+    const char *where = span_text_short(a, q->where);
     if (*where)
         text_print(&safe, "    %s", where);
     return safe.n ? safe.s : "";
