@@ -112,142 +112,199 @@ void print_file_prelude(Text *t, const Program *p)
 
 /* --- the table --- */
 
-/* Tensors of one layer, one after the other: grow1.norm.bias, grow1.norm.weight. Layers whose tensors have the same names
- * and as many shapes are lines of one macro: large nets have hundreds. */
-enum { MAX_OF_LAYER = 12 };
-typedef struct Layers {
-    const Kept *const *first; /* of one of them */
-    int n, shapes, uses;
-    int shape[MAX_OF_LAYER]; /* of each tensor: which of the shapes */
-} Layers;
+/* Tensors of one layer, one after the other: grow1.norm.bias, grow1.norm.weight. Layers whose tensors have the same names are
+ * lines of one macro: large nets have hundreds. */
+enum { MAX_OF_LAYER = 40 /* a macro has at most 127 arguments */, WORTH = 3 /* as many layers are */ };
+
+typedef struct Kind {
+    int uses;        /* of layers like this, also those within others */
+    int number;      /* of the macro */
+    int n;           /* tensors */
+    size_t length;   /* of the name of the first layer */
+    LIST(int) first; /* by layer that the macro prints: its first tensor */
+} Kind;
 
 typedef struct Table {
     const Program *program;
     const Plan *plan;
     const Kept **list;
-    int n;
-    LIST(Layers) layers;
+    int n, macros;
+    LIST(Kind *) kinds;
+    Names descriptions; /* of the kinds: what their tensors are called */
+    Kind **at;          /* by tensor: of the layer that begins there and is a line of a macro, or NULL */
 } Table;
 
-static int layer_length(const char *name)
+static bool in_layer(const char *name, const char *layer, size_t length)
 {
-    const char *dot = strrchr(name, '.');
-
-    return dot ? (int)(dot - name) : 0;
+    return strncmp(name, layer, length) == 0 && name[length] == '.';
 }
 
-static int64_t row_of(const Table *t, const Kept *k)
+/* Tensors of the layer that begins with tensor i and has a name of so many letters; 0 where none begins, or too large a one. */
+static int layer_size(const Table *t, int i, size_t length)
 {
+    const char *name = t->list[i]->name;
+    int n = 0;
+
+    if (i > 0 && in_layer(t->list[i - 1]->name, name, length))
+        return 0;
+    while (i + n < t->n && in_layer(t->list[i + n]->name, name, length))
+        n++;
+    return n <= MAX_OF_LAYER ? n : 0;
+}
+
+static Kind *kind_of(Table *t, int i, size_t length, int n)
+{
+    Arena *a = t->program->arena;
+    Text d = {.arena = a};
+
+    for (int k = i; k < i + n; k++)
+        text_print(&d, "%s ", t->list[k]->name + length);
+    int known = names_find(&t->descriptions, d.s);
+    if (known >= 0)
+        return t->kinds.at[known];
+    names_add(a, &t->descriptions, d.s, t->kinds.n);
+    Kind *kind = NEW(a, Kind);
+    *kind = (Kind){.n = n, .length = length};
+    PUSH(a, t->kinds, kind);
+    return kind;
+}
+
+/* The outermost layer that begins with tensor i and has enough others like it, or NULL; or (count) all are counted. */
+static Kind *layer_at(Table *t, int i, bool count)
+{
+    const char *name = t->list[i]->name;
+
+    for (const char *dot = name; (dot = strchr(dot, '.')); dot++) {
+        int n = layer_size(t, i, (size_t)(dot - name));
+        Kind *kind = n > 1 ? kind_of(t, i, (size_t)(dot - name), n) : NULL;
+        if (kind && count)
+            kind->uses++;
+        else if (kind && kind->uses >= WORTH)
+            return kind;
+    }
+    return NULL;
+}
+
+static void find_layers(Table *t)
+{
+    t->at = NEW_ARRAY(t->program->arena, Kind *, t->n + 1);
+    for (int i = 0; i < t->n; i++)
+        layer_at(t, i, true);
+    for (int i = 0; i < t->n; i += t->at[i] ? t->at[i]->n : 1) {
+        t->at[i] = layer_at(t, i, false);
+        if (!t->at[i])
+            continue;
+        if (t->at[i]->first.n == 0)
+            t->at[i]->number = t->macros++;
+        PUSH(t->program->arena, t->at[i]->first, i);
+    }
+}
+
+/* What the table says of a tensor. */
+typedef enum { SHAPE, OFFSET, ROW, SAYS } Says;
+
+static int64_t number_of(const Table *t, int i, Says what)
+{
+    const Kept *k = t->list[i];
     const Place *place = &t->plan->kept[k - t->program->kept.at];
 
+    if (what == OFFSET)
+        return place->offset;
     return k->rank > 1 && place->row != k->size[k->rank - 1] ? place->row : 0;
 }
 
-/* The layer that begins with tensor i; n is 1 where it is no layer of several tensors, or has rows that are longer. */
-static Layers layer_at(const Table *t, int i)
+static const char *said(const Table *t, int i, Says what)
 {
-    int length = layer_length(t->list[i]->name);
-    Layers l = {.first = t->list + i, .uses = 1};
     Arena *a = t->program->arena;
 
-    for (; i + l.n < t->n && l.n < MAX_OF_LAYER; l.n++) {
-        const Kept *k = l.first[l.n];
-        int same = 0;
-        if (layer_length(k->name) != length || strncmp(k->name, l.first[0]->name, (size_t)length) != 0 || row_of(t, k))
-            break;
-        while (same < l.n && strcmp(shape_text(a, l.first[same]), shape_text(a, k)) != 0)
-            same++;
-        l.shape[l.n] = same < l.n ? l.shape[same] : l.shapes++;
+    if (what == SHAPE)
+        return arena_print(a, "\"%s\"", shape_text(a, t->list[i]));
+    return arena_print(a, "%lld", (long long)number_of(t, i, what));
+}
+
+/* A parameter of a macro: of which tensor, and what. */
+typedef struct Parameter {
+    int tensor;
+    Says what;
+} Parameter;
+
+typedef LIST(Parameter) Parameters;
+
+static const char *parameter_name(Arena *a, Parameter p)
+{
+    static const char *const names[SAYS] = {"shape", "at", "row"};
+
+    return arena_print(a, "%s%d", names[p.what], p.tensor);
+}
+
+/* In all layers this is the same as that, or larger by the same number. */
+static bool follows(const Table *t, const Kind *k, Parameter this, Parameter that, int64_t *more)
+{
+    *more = 0;
+    if (this.what != that.what)
+        return false;
+    for (int i = 0; i < k->first.n; i++) {
+        int x = k->first.at[i] + this.tensor, y = k->first.at[i] + that.tensor;
+        int64_t distance = this.what == SHAPE ? 0 : number_of(t, x, this.what) - number_of(t, y, this.what);
+        if ((i > 0 && distance != *more) || (this.what == SHAPE && strcmp(said(t, x, SHAPE), said(t, y, SHAPE)) != 0))
+            return false;
+        *more = distance;
     }
-    if (l.n == 0 || length == 0)
-        l.n = 1;
-    return l;
+    return true;
 }
 
-static bool alike(const Layers *x, const Layers *y)
+/* What stands for it in the macro: itself if it is the same in all layers, what follows from a parameter, or a new one. */
+static const char *in_macro(const Table *t, const Kind *k, Parameter x, Parameters *list)
 {
-    bool same = x->n == y->n;
+    Arena *a = t->program->arena;
+    const char *first = said(t, k->first.at[0] + x.tensor, x.what);
+    bool same = true;
+    int64_t more;
 
-    for (int i = 0; i < x->n && same; i++)
-        same = x->shape[i] == y->shape[i] && strcmp(strrchr(x->first[i]->name, '.'), strrchr(y->first[i]->name, '.')) == 0;
-    return same;
+    for (int i = 1; i < k->first.n && same; i++)
+        same = strcmp(said(t, k->first.at[i] + x.tensor, x.what), first) == 0;
+    if (same)
+        return first;
+    for (int i = 0; i < list->n; i++)
+        if (follows(t, k, x, list->at[i], &more))
+            return arena_print(a, more > 0 ? "%s + %lld" : more < 0 ? "%s - %lld" : "%s", parameter_name(a, list->at[i]), (long long)llabs(more));
+    PUSH(a, *list, x);
+    return parameter_name(a, x);
 }
 
-/* Its number, or their count. */
-static int find_layers(const Table *t, const Layers *l)
+/* Returns its parameters. */
+static Parameters print_macro(Text *t, const Table *table, const Kind *k)
 {
-    int i = 0;
+    Parameters list = {0};
+    Text rows = {.arena = t->arena};
 
-    while (i < t->layers.n && !alike(&t->layers.at[i], l))
-        i++;
-    return i;
-}
-
-static void find_all_layers(Table *t)
-{
-    for (int i = 0; i < t->n;) {
-        Layers l = layer_at(t, i);
-        int known = l.n > 1 ? find_layers(t, &l) : 0;
-        if (l.n > 1 && known < t->layers.n)
-            t->layers.at[known].uses++;
-        else if (l.n > 1)
-            PUSH(t->program->arena, t->layers, l);
-        i += l.n;
+    for (int i = 0; i < k->n; i++) {
+        text_print(&rows, " \\\n    {name \"%s\"", table->list[k->first.at[0] + i]->name + k->length);
+        for (Says what = 0; what < SAYS; what++)
+            text_print(&rows, ", %s", in_macro(table, k, (Parameter){i, what}, &list));
+        text_print(&rows, "},");
     }
+    text_print(t, "#define LAYER_%d(name", k->number);
+    for (int i = 0; i < list.n; i++)
+        text_print(t, ", %s", parameter_name(t->arena, list.at[i]));
+    text_print(t, ")%s\n", rows.s);
+    return list;
 }
 
-enum { WORTH = 4 }; /* as many layers are */
-
-static void print_macros(Text *t, const Table *table)
+static void print_rows(Text *t, const Table *table, const Parameters *lists)
 {
-    for (int k = 0; k < table->layers.n; k++) {
-        const Layers *l = &table->layers.at[k];
-        if (l->uses < WORTH)
+    for (int i = 0; i < table->n; i += table->at[i] ? table->at[i]->n : 1) {
+        const Kind *k = table->at[i];
+        const char *name = table->list[i]->name;
+        if (!k) {
+            text_print(t, "    {\"%s\", %s, %s, %s},\n", name, said(table, i, SHAPE), said(table, i, OFFSET), said(table, i, ROW));
             continue;
-        text_print(t, "#define LAYER_%d(name", k);
-        for (int i = 0; i < l->shapes; i++)
-            text_print(t, ", shape%d", i);
-        for (int i = 0; i < l->n; i++)
-            text_print(t, ", at%d", i);
-        text_print(t, ")");
-        for (int i = 0; i < l->n; i++)
-            text_print(t, " \\\n    {name \"%s\", shape%d, at%d, 0},", strrchr(l->first[i]->name, '.'), l->shape[i], i);
-        text_print(t, "\n");
-    }
-}
-
-static long long offset_of(const Table *t, const Kept *k) { return (long long)t->plan->kept[k - t->program->kept.at].offset; }
-
-static void print_layer(Text *t, const Table *table, int kind, const Layers *l)
-{
-    const Kept *k = l->first[0];
-
-    text_print(t, "    LAYER_%d(\"%.*s\"", kind, layer_length(k->name), k->name);
-    for (int i = 0, next = 0; i < l->n; i++)
-        if (l->shape[i] == next) {
-            text_print(t, ", \"%s\"", shape_text(t->arena, l->first[i]));
-            next++;
         }
-    for (int i = 0; i < l->n; i++)
-        text_print(t, ", %lld", offset_of(table, l->first[i]));
-    text_print(t, ")\n");
-}
-
-static void print_tensor(Text *t, const Table *table, const Kept *k)
-{
-    text_print(t, "    {\"%s\", \"%s\", %lld, %lld},\n", k->name, shape_text(t->arena, k), offset_of(table, k), (long long)row_of(table, k));
-}
-
-static void print_rows(Text *t, const Table *table)
-{
-    for (int i = 0; i < table->n;) {
-        Layers l = layer_at(table, i);
-        int kind = find_layers(table, &l);
-        if (l.n > 1 && table->layers.at[kind].uses >= WORTH)
-            print_layer(t, table, kind, &l);
-        for (int k = 0; k < l.n && (l.n == 1 || table->layers.at[kind].uses < WORTH); k++)
-            print_tensor(t, table, l.first[k]);
-        i += l.n;
+        const char *rest = table->list[k->first.at[0]]->name + k->length;
+        text_print(t, "    LAYER_%d(\"%.*s\"", k->number, (int)(strlen(name) - strlen(rest)), name);
+        for (int p = 0; p < lists[k->number].n; p++)
+            text_print(t, ", %s", said(table, i + lists[k->number].at[p].tensor, lists[k->number].at[p].what));
+        text_print(t, ")\n");
     }
 }
 
@@ -256,17 +313,19 @@ void print_file_table(Text *t, const Program *p, const Plan *plan)
     Table table = {.program = p, .plan = plan};
 
     table.list = saved(p, &table.n);
-    find_all_layers(&table);
+    find_layers(&table);
+    Parameters *lists = NEW_ARRAY(t->arena, Parameters, table.macros + 1);
     text_print(t, "/* What save writes and load wants, sorted by name: name, shape, offset in the context, and floats from row to row if\n"
                   " * rows are longer there. */\nenum { %s_TENSORS = %d };\n",
                upper(t->arena, emit_prefix(t->arena, p)), table.n);
-    print_macros(t, &table);
+    for (int i = 0; i < table.kinds.n; i++)
+        if (table.kinds.at[i]->first.n > 0)
+            lists[table.kinds.at[i]->number] = print_macro(t, &table, table.kinds.at[i]);
     text_print(t, "static const nn_image_tensor %s_tensors[] = {\n", emit_prefix(t->arena, p));
-    print_rows(t, &table);
+    print_rows(t, &table, lists);
     text_print(t, "};\n");
-    for (int k = 0; k < table.layers.n; k++)
-        if (table.layers.at[k].uses >= WORTH)
-            text_print(t, "#undef LAYER_%d\n", k);
+    for (int k = 0; k < table.macros; k++)
+        text_print(t, "#undef LAYER_%d\n", k);
     text_print(t, "\n");
 }
 
