@@ -94,6 +94,36 @@ static void print_settings(Text *t, const char *name, const Setting *s, int n, i
 
 /* --- tables of the model --- */
 
+typedef struct Model {
+    const Program *program;
+    const Plan *plan;
+    const int64_t *operations; /* of the layers */
+} Model;
+
+/* What stands between the braces of row i. */
+typedef void PrintRow(Text *t, const Model *m, int i);
+
+static void print_table(Text *t, const Model *m, const char *type, const char *name, const char *columns, int n, PrintRow *print)
+{
+    if (n == 0)
+        return;
+    text_print(t, "/* %s */\nstatic const %s %s[] = {\n", columns, type, name);
+    for (int i = 0; i < n; i++) {
+        text_print(t, "    {");
+        print(t, m, i);
+        text_print(t, "},\n");
+    }
+    text_print(t, "};\n\n");
+}
+
+/* And the comma behind it. */
+static void print_text(Text *t, const char *s)
+{
+    if (s)
+        c_string(t, s);
+    text_print(t, s ? ", " : "NULL, ");
+}
+
 static const Layer *made_by(const Program *p, const Kept *k)
 {
     if (k->layer || k->kind != KEPT_OPTIMIZER)
@@ -118,62 +148,36 @@ static int count_tensors(const Program *p)
     return n;
 }
 
-static void print_tensors(Text *t, const Program *p, const Plan *plan)
+static void print_tensor(Text *t, const Model *m, int i)
 {
     static const char *const kept[] = {
         [KEPT_PARAM] = "NN_PARAM", [KEPT_BUFFER] = "NN_BUFFER", [KEPT_OPTIMIZER] = "NN_OPTIMIZER", [KEPT_METRIC] = "NN_METRIC"};
+    const Kept *k = &m->program->kept.at[i];
 
-    if (count_tensors(p) == 0)
-        return;
-    text_print(t, "/* name, kind, rank, shape, floats from row to row, offset in the context, frozen, line */\n"
-                  "static const nn_tensor tensors[] = {\n");
-    for (int i = 0; i < count_tensors(p); i++) {
-        const Kept *k = &p->kept.at[i];
-        text_print(t, "    {");
-        c_string(t, k->name);
-        text_print(t, ", %s, ", kept[k->kind]);
-        print_shape(t, k->rank, k->size);
-        text_print(t, ", %lld, %lld, %s, %d},\n", (long long)plan->kept[i].row, (long long)plan->kept[i].offset,
-                   truth(k->frozen), user_line(k->where, made_by(p, k)));
-    }
-    text_print(t, "};\n\n");
+    print_text(t, k->name);
+    text_print(t, "%s, ", kept[k->kind]);
+    print_shape(t, k->rank, k->size);
+    text_print(t, ", %lld, %lld, %s, %d", (long long)m->plan->kept[i].row, (long long)m->plan->kept[i].offset, truth(k->frozen),
+               user_line(k->where, made_by(m->program, k)));
 }
 
-static void print_fields(Text *t, const Program *p)
+static void print_field(Text *t, const Model *m, int i)
 {
-    if (p->fields.n == 0)
-        return;
-    text_print(t, "/* name, rank, shape, classes, label, line */\nstatic const nn_field fields[] = {\n");
-    for (int i = 0; i < p->fields.n; i++) {
-        const Field *f = &p->fields.at[i];
-        text_print(t, "    {");
-        c_string(t, f->name);
-        text_print(t, ", ");
-        print_shape(t, f->rank, f->size);
-        text_print(t, ", %d, %s, %d},\n", f->classes, truth(f->label), span_line(f->where));
-    }
-    text_print(t, "};\n\n");
+    const Field *f = &m->program->fields.at[i];
+
+    print_text(t, f->name);
+    print_shape(t, f->rank, f->size);
+    text_print(t, ", %d, %s, %d", f->classes, truth(f->label), span_line(f->where));
 }
 
-static void print_demands(Text *t, const Program *p)
+static void print_demand(Text *t, const Model *m, int i)
 {
-    if (p->demands.n == 0)
-        return;
-    text_print(t, "/* loss, what it wants, of which field, transformed, line, column */\nstatic const nn_demand demands[] = {\n");
-    for (int i = 0; i < p->demands.n; i++) {
-        const Demand *d = &p->demands.at[i];
-        text_print(t, "    {");
-        c_string(t, d->loss);
-        text_print(t, ", ");
-        c_string(t, d->text);
-        text_print(t, ", ");
-        if (d->field)
-            c_string(t, d->field);
-        else
-            text_print(t, "NULL");
-        text_print(t, ", %s, %d, %d},\n", truth(d->transformed), span_line(d->where), span_column(d->where));
-    }
-    text_print(t, "};\n\n");
+    const Demand *d = &m->program->demands.at[i];
+
+    print_text(t, d->loss);
+    print_text(t, d->text);
+    print_text(t, d->field);
+    text_print(t, "%s, %d, %d", truth(d->transformed), span_line(d->where), span_column(d->where));
 }
 
 static void print_columns(Text *t, const Output *o)
@@ -233,27 +237,25 @@ static void print_measured(Text *t, const Program *p)
     text_print(t, "};\n\n");
 }
 
-static void print_layers(Text *t, const Program *p)
+static void print_layer(Text *t, const Model *m, int i)
 {
-    if (p->layers.n == 0)
-        return;
-    text_print(t, "/* name, call, rank, shape, weights, operations of one sample, depth, line */\nstatic const nn_layer layers[] = {\n");
-    const int64_t *operations = layer_operations(p);
-    for (int i = 0; i < p->layers.n; i++) {
-        const Layer *l = p->layers.at[i];
-        int depth = 0, batched = l->out && l->out->batched ? 1 : 0;
-        for (const Layer *up = l->parent; up; up = up->parent)
-            depth++;
-        text_print(t, "    {");
-        c_string(t, l->name ? l->name : "");
-        text_print(t, ", ");
-        c_string(t, l->call ? l->call : "");
-        text_print(t, ", ");
-        print_shape(t, l->out ? l->out->rank - batched : 0, l->out ? l->out->size + batched : NULL);
-        text_print(t, ", %lld, %lld, %d, %d},\n", (long long)layer_weights(p, l), (long long)operations[i], depth,
-                   user_line(l->where, l->parent));
-    }
-    text_print(t, "};\n\n");
+    const Layer *l = m->program->layers.at[i];
+    int depth = 0, batched = l->out && l->out->batched ? 1 : 0;
+
+    for (const Layer *up = l->parent; up; up = up->parent)
+        depth++;
+    print_text(t, l->name ? l->name : "");
+    print_text(t, l->call ? l->call : "");
+    print_shape(t, l->out ? l->out->rank - batched : 0, l->out ? l->out->size + batched : NULL);
+    text_print(t, ", %lld, %lld, %d, %d", (long long)layer_weights(m->program, l), (long long)m->operations[i], depth,
+               user_line(l->where, l->parent));
+}
+
+static void print_phase(Text *t, const Model *m, int i)
+{
+    print_text(t, m->program->phases.at[i].name);
+    text_print(t, "run_%s, %d, %s", step_name(m->program, i), m->program->phases.at[i].train.n,
+               i ? arena_print(t->arena, "train_%d", i + 1) : "train");
 }
 
 /* --- functions --- */
@@ -281,20 +283,6 @@ static void print_sample_call(Text *t, const Program *p, const char *verb, int o
     text_print(t, outputs ? ");\n}\n\n" : "results[0]);\n}\n\n");
 }
 
-static void print_phases(Text *t, const Program *p)
-{
-    if (p->phases.n == 0)
-        return;
-    text_print(t, "/* name, step, settings */\nstatic const nn_phase phases[] = {\n");
-    for (int i = 0; i < p->phases.n; i++) {
-        text_print(t, "    {");
-        c_string(t, p->phases.at[i].name);
-        text_print(t, ", run_%s, %d, %s},\n", step_name(p, i), p->phases.at[i].train.n,
-                   i ? arena_print(t->arena, "train_%d", i + 1) : "train");
-    }
-    text_print(t, "};\n\n");
-}
-
 static void print_counted(Text *t, const char *name, int n)
 {
     text_print(t, "    .n%s = %d,\n", name, n);
@@ -302,7 +290,7 @@ static void print_counted(Text *t, const char *name, int n)
         text_print(t, "    .%s = %s,\n", name, name);
 }
 
-static void print_program(Text *t, const Program *p, const Plan *plan, const Trainer *how)
+static void print_program(Text *t, const Program *p, const Trainer *how)
 {
     const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
     const struct { const char *name, *text; } texts[] = {
@@ -345,7 +333,6 @@ static void print_program(Text *t, const Program *p, const Plan *plan, const Tra
     text_print(t, p->prepare ? "    .prepare = run_prepare,\n" : "");
     text_print(t, "    .kernels = %s_profile,\n    .multiply_add = %s_multiply_add,\n    .operations = %.0f,\n", prefix, prefix, 2.0 * LANES * PROFILE_SUMS);
     text_print(t, "    .plan = plan,\n};\n\n");
-    (void)plan;
 }
 
 /* The one sentence of a program that came to the wrong machine, before any instruction of that kind is met. */
@@ -377,6 +364,7 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
 {
     int next = 1, nprepared;
     const Output *prepared = prepared_outputs(p, &nprepared);
+    const Model m = {p, plan, layer_operations(p)};
 
     text_print(t, "/* The trainer of ");
     c_comment(t, p->name);
@@ -387,14 +375,17 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     text_print(t, "\n\n#include <math.h>\n#include <stdio.h>\n\n"
                   "#pragma GCC diagnostic ignored \"-Woverlength-strings\" /* the plan of a large model is a long text */\n\n");
     text_print(t, "extern const nn_kernel %s_profile[];\nfloat %s_multiply_add(long n);\n\n", emit_prefix(t->arena, p), emit_prefix(t->arena, p));
-    print_tensors(t, p, plan);
-    print_fields(t, p);
-    print_demands(t, p);
+    print_table(t, &m, "nn_tensor", "tensors", "name, kind, rank, shape, floats from row to row, offset in the context, frozen, line",
+                count_tensors(p), print_tensor);
+    print_table(t, &m, "nn_field", "fields", "name, rank, shape, classes, label, line", p->fields.n, print_field);
+    print_table(t, &m, "nn_demand", "demands", "loss, what it wants, of which field, transformed, line, column", p->demands.n,
+                print_demand);
     print_output_table(t, "outputs", p->outputs.n, p->outputs.at, 0);
     print_output_table(t, "metrics", p->metrics.n, p->metrics.at, plan->metrics);
     print_output_table(t, "prepared", nprepared, prepared, 0);
     print_measured(t, p);
-    print_layers(t, p);
+    print_table(t, &m, "nn_layer", "layers", "name, call, rank, shape, weights, operations of one sample, depth, line", p->layers.n,
+                print_layer);
     print_settings(t, "options", p->options.at, p->options.n, &next);
     print_settings(t, "data", p->data.at, p->data.n, &next);
     print_settings(t, "train", p->train.at, p->train.n, &next);
@@ -415,13 +406,13 @@ void emit_main_c(Text *t, const Program *p, const Plan *plan, const Trainer *how
     print_batch_call(t, p, "step");
     for (int i = 1; i < p->phases.n; i++)
         print_batch_call(t, p, step_name(p, i));
-    print_phases(t, p);
+    print_table(t, &m, "nn_phase", "phases", "name, step, settings", p->phases.n, print_phase);
     if (p->eval)
         print_batch_call(t, p, "eval");
     if (p->predict)
         print_sample_call(t, p, "predict", p->outputs.n);
     if (p->prepare)
         print_sample_call(t, p, "prepare", nprepared);
-    print_program(t, p, plan, how);
+    print_program(t, p, how);
     print_main(t, how);
 }
