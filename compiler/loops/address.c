@@ -66,10 +66,10 @@ static void sum_index(Nest *n, Sum *s, int64_t coef, const Index *i, const char 
     }
     const Var *v = nest_var(n, i);
     sum_add(s, coef, v->name);
-    if (v->dim >= 0) {
+    if (v->dim >= 0)
         *dims |= 1u << v->dim;
+    if (v->dim >= 0 && !v->whole)
         sum_add(s, coef * lanes_of(n->c, i), n->step_name[v->dim]);
-    }
     if (lane && i == n->c->lane_index)
         sum_add(s, coef, n->c->fold ? arena_print(n->b->arena, "(%s %% 8)", lane) : lane);
     else if (lane && i == n->c->fold)

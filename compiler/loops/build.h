@@ -179,7 +179,6 @@ void kernel_function(Build *b, Kernel *k, const char *name, const Choice *c, con
                      const Tiles *tiles); /* c, whose equations stand in the comment, and tiles, which it calls, may be NULL */
 /* An inline function for a kernel of this name, or an old one. `full`: with its parameters. */
 Function *tile_function(Build *b, const char *name, const char *full);
-const char *element_type(const Storage *s);
 /* Of "stage1.basic2.conv1.weight" only "conv1_weight": equal layers share the function. */
 const char *kernel_name(Arena *a, const char *tensor);
 const char *c_name(Arena *a, const char *name); /* an identifier: '.' and others become '_' */

@@ -2,7 +2,7 @@
  * gathered lane by lane. */
 #include "loops/nest.h"
 
-/* Lane by lane: a vector filled in a loop, at its level. */
+/* Lane by lane: a vector filled in a loop, at its level, if not all lanes are equally far apart. */
 static Piece gathered(Scope *s, const Expr *e, const Place *p)
 {
     Nest *n = s->n;
@@ -10,6 +10,11 @@ static Piece gathered(Scope *s, const Expr *e, const Place *p)
     unsigned dims = 0;
     const char *name = nest_arg(n, p, false), *at = address_text(n, p, e->args, "l", &dims);
     const char *inside = inside_text(n, p, e, "l", &dims);
+    int64_t step = lane_step(n, p, e->args);
+    if (step > 0 && !n->c->fold && !inside && !p->layout.integer) {
+        at = address_text(n, p, e->args, NULL, &dims);
+        return scope_keep(s, piece(TYPE_VECTOR, dims, false, arena_print(a, "nn_gather_first(%s + %s, %lld, %d)", name, at, (long long)step, n->partial)), name);
+    }
     const char *value = arena_print(a, p->layout.integer ? "(float)%s[%s]" : "%s[%s]", name, at);
     const char *kept = nest_fresh_name(n, arena_print(a, "%s%d", name, ++n->ntemps));
     int level = level_of(dims);

@@ -215,6 +215,7 @@ void loops_print(Text *t, const Loops *l);
 Storage *loops_storage(const Loops *l, const char *tensor);
 /* Of one block of sixteen samples. */
 int64_t storage_block_bytes(const Storage *s);
+const char *element_type(const Storage *s); /* "float", "int32_t" or "double" */
 
 /* What the loops need to know of a processor. One row each; chosen by --target-cpu. */
 typedef struct Machine {

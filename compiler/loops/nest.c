@@ -35,6 +35,17 @@ static int strip_of(const Choice *c, const Index *x)
     return -1;
 }
 
+/* One tile has all of the index, and nobody asks where the tile begins. */
+static bool is_whole(const Choice *c, const Index *x)
+{
+    int d = dim_of(c, x);
+
+    for (int i = 0; i < c->nbounds; i++)
+        if (c->bound[i].with == x)
+            return false;
+    return d >= 0 && c->tile[d] == x->size && lanes_of(c, x) == 1 && strip_of(c, x) < 0;
+}
+
 static int parts_of(const Choice *c, const Index *x, Part *part)
 {
     int d = dim_of(c, x), s = strip_of(c, x), tile = d < 0 ? 1 : c->tile[d], n = 0;
@@ -239,8 +250,9 @@ static void print_parallel(Nest *n, int i, int nparallel, const int64_t *count, 
     if (count[i] == 1)
         digit = "0";
     if (parts == 1) {
-        line(&n->out, n->depth, part->step == 1 ? "const long %s = %s;" : "const long %s = %s * %lld;", name, digit,
-             (long long)part->step);
+        if (!is_whole(c, c->walk[i]))
+            line(&n->out, n->depth, part->step == 1 ? "const long %s = %s;" : "const long %s = %s * %lld;", name, digit,
+                 (long long)part->step);
         print_part(n, i, nparallel, count, part);
         return;
     }
@@ -287,7 +299,8 @@ static void print_result(Nest *n, int i, int nparallel, const int64_t *count)
     }
     for (int k = 0; k < parts; k++) {
         if (part[k].steps == 1 && parts == 1) {
-            line(&n->out, n->depth, "const long %s = 0;", name);
+            if (!is_whole(c, x))
+                line(&n->out, n->depth, "const long %s = 0;", name);
             print_part(n, i, nparallel, count, &part[k]);
             continue;
         }
@@ -372,6 +385,7 @@ Kernel *kernel_print(Build *b, const Choice *c)
     for (int i = 0; i < q->nbox; i++) {
         n->var[i].index = q->box[i];
         n->var[i].dim = dim_of(c, q->box[i]);
+        n->var[i].whole = is_whole(c, q->box[i]);
         n->var[i].name = nest_fresh_name(n, q->box[i]->name);
         n->nvars++;
     }
@@ -379,8 +393,10 @@ Kernel *kernel_print(Build *b, const Choice *c)
         k->strip = nest_var(n, c->strip)->name;
     if (c->flat)
         n->step_name[0] = "e";
-    for (int d = 0; d < c->ntiles; d++)
-        n->step_name[d] = nest_fresh_name(n, arena_print(b->arena, "%s_", nest_var(n, c->tile_index[d])->name));
+    for (int d = 0; d < c->ntiles; d++) {
+        const Var *v = nest_var(n, c->tile_index[d]);
+        n->step_name[d] = v->whole ? v->name : nest_fresh_name(n, arena_print(b->arena, "%s_", v->name));
+    }
     bool one = b->graph->batch <= LANES;
     bool many = c->batch && c->lane != LANE_SAMPLES && !c->by_block;
     k->takes_n = many && !(one && c->lane == LANE_SAMPLES_SUM);

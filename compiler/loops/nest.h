@@ -40,7 +40,8 @@ static inline int level_of(unsigned dims)
 typedef struct Var {
     const Index *index;
     const char *name;
-    int dim; /* of the tile, or -1 */
+    int dim;    /* of the tile, or -1 */
+    bool whole; /* the tile has all of it: it is the step itself */
 } Var;
 
 /* What is inside of the loops over the result, for one part of it; see parts.c. */

@@ -80,6 +80,8 @@ Piece scope_as(Scope *s, Piece p, Type type)
     }
     if (type == TYPE_TRUTH)
         return piece(type, p.dims, false, arena_print(a, "%s != 0", operand(s, p)));
+    if (type == TYPE_FLOAT && p.type == TYPE_WHOLE && is_constant(x))
+        return piece(type, p.dims, true, arena_print(a, "%s.0f", x));
     bug("a piece of C of the wrong type");
 }
 
@@ -162,6 +164,17 @@ static Piece from_table(Scope *s, const Op *op, const Piece *x)
     return piece(type, dims, call && form[strlen(form) - 1] == ')' && !strstr(form, ") "), t.s);
 }
 
+/* Operands of an operation on vectors. C's own operators take a vector and a number. */
+static void make_vectors(Scope *s, const Op *op, int n, Piece *x)
+{
+    bool number[2] = {false, false}, takes = op->id == OP_add || op->id == OP_sub || op->id == OP_mul || op->id == OP_div;
+
+    for (int i = 0; i < n && takes; i++)
+        number[i] = x[i].type == TYPE_FLOAT || (x[i].type == TYPE_WHOLE && is_constant(x[i].text));
+    for (int i = 0; i < n; i++)
+        x[i] = scope_as(s, x[i], takes && number[i] && !number[1 - i] ? TYPE_FLOAT : TYPE_VECTOR);
+}
+
 static bool all_whole(const Expr *e, const Piece *x)
 {
     switch (e->op->id) {
@@ -230,8 +243,7 @@ static Piece choice(Scope *s, const Piece *x)
     unsigned dims = y[0].dims | y[1].dims | y[2].dims;
     if (y[0].type == TYPE_MASK)
         return piece(type, dims, true, arena_print(a, "nn_select(%s, %s, %s)", y[0].text, y[1].text, y[2].text));
-    return piece(type, dims, false,
-                 arena_print(a, "%s ? %s : %s", operand(s, y[0]), operand(s, y[1]), operand(s, y[2])));
+    return piece(type, dims, false, arena_print(a, "%s ? %s : %s", operand(s, y[0]), y[1].text, y[2].text));
 }
 
 static Piece operation(Scope *s, const Expr *e)
@@ -265,8 +277,10 @@ static Piece operation(Scope *s, const Expr *e)
         }
     }
     bool logic = e->op->id == OP_and || e->op->id == OP_or || e->op->id == OP_not;
-    for (int i = 0; i < e->nargs; i++)
-        x[i] = scope_as(s, x[i], n->doubles ? (logic ? TYPE_TRUTH : TYPE_DOUBLE) : logic ? TYPE_MASK : TYPE_VECTOR);
+    for (int i = 0; i < e->nargs && (n->doubles || logic); i++)
+        x[i] = scope_as(s, x[i], n->doubles ? (logic ? TYPE_TRUTH : TYPE_DOUBLE) : TYPE_MASK);
+    if (!n->doubles && !logic)
+        make_vectors(s, e->op, e->nargs, x);
     hoist_operands(s, e->nargs, x);
     return from_table(s, e->op, x);
 }
@@ -338,8 +352,9 @@ static void factors_of(Scope *s, const Expr *e, int *n, Piece *x)
 
 static Piece multiplied(Scope *s, Piece p, Piece q)
 {
-    Piece x[2] = {scope_as(s, p, TYPE_VECTOR), scope_as(s, q, TYPE_VECTOR)};
+    Piece x[2] = {p, q};
 
+    make_vectors(s, op_at(OP_mul), 2, x);
     return from_table(s, op_at(OP_mul), x);
 }
 
