@@ -8,6 +8,8 @@
  *     header.c   model.h
  *     model.c    model.c, top to bottom; one function a graph
  *     list.c     graphs of many kernels: a table instead of calls
+ *     place.c    where the pointers of such calls point
+ *     carry.c    how such a table is carried out
  *     entry.c    the public functions
  *     file.c     save and load of a safetensors image
  *     trainer.c  main.c: the tables of runtime/nn.h

@@ -63,6 +63,28 @@ static void print_init(Text *t, const Program *p)
     text_print(t, "    %s_run_init(ctx);\n    return %s_OK;\n}\n\n", prefix, up(t, p));
 }
 
+/* A pointer to element i (row-major) of a result of a graph that works in the context. */
+static void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i)
+{
+    const Layout *l = &s->layout;
+    int64_t at = l->origin, left = i, base;
+
+    for (int a = l->rank; a-- > 0;) {
+        at += left % l->size[a] * l->stride[a];
+        left /= l->size[a];
+    }
+    if (s->kind == STORAGE_WORK)
+        base = plan->work_offset + plan->work[kind].buffers[plan->work[kind].buffer[s->id]].offset;
+    else if (s->kind == STORAGE_KEPT)
+        base = kept_offset(plan, p, s->name);
+    else if (s->kind == STORAGE_SCALAR)
+        base = 8 * scalar_position(s->name);
+    else
+        bug("'%s' is no result of a graph", s->name);
+    text_print(t, "((const %s *)(const void *)(context + %lld))", element_type(s),
+               (long long)(base + (l->order == ORDER_DOUBLE ? 0 : 4 * at)));
+}
+
 /* A result of the graph goes to a scalar of the context. */
 static void print_keep_rate(Text *t, const Program *p, const Plan *plan, GraphKind kind)
 {

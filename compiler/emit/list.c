@@ -1,8 +1,9 @@
-/* list.c -- a graph of many kernels as a table of numbers, and the functions that carry such a table out.
+/* list.c -- graphs of many kernels as tables of numbers.
  *
  * Written as calls, the kernels of a large net are more text than everything else, and compile more slowly than they
  * run. In the table a kernel is a position in a second one, which holds a case of one switch and the sizes that the
- * case's function wants; a pointer is a position in a third one, of places. */
+ * case's function wants; a pointer is a place in a third one (place.c). Numbers that lists have in common are written
+ * once. carry.c is how such a table is carried out. */
 #include "emit/parts.h"
 
 #include <stdlib.h>
@@ -24,28 +25,28 @@ typedef struct Row {
 typedef struct Numbers {
     Text *t;
     size_t column;
+    const char *line_end; /* NULL: nothing but a new line */
 } Numbers;
 
-enum { BUCKETS = 4096 };
-
-/* Bytes from the start of a part of memory, and from one block of samples to the next. */
-typedef struct Spot {
-    int64_t at, step;
-    int uses, met;     /* how often it is needed; in which order they were met */
-    int number;        /* where it stands in the table */
-    struct Spot *next; /* of the same bucket */
-} Spot;
+/* Numbers that stand in several places of the lists: those of the first one. */
+typedef struct Repeat {
+    int first, n;
+} Repeat;
 
 struct Lists {
+    const Program *program;
+    const Plan *plan;
     FunctionList cases; /* by number of the case */
     LIST(Row) rows;
     int most_pointers; /* of a case */
-    Text cases_text, rows_text, reals_text, places_text;
-    Numbers table, reals, places;
+    Text cases_text, rows_text, reals_text;
+    Numbers table, reals;
     Names real_names; /* doubles that kernels take: their numbers in a table of their own */
-    int nplaces; /* numbers in the table */
-    LIST(Spot *) spots;
-    Spot *bucket[BUCKETS];
+    Places *places;
+    LIST(uint32_t) calls; /* of all graphs, one after the other */
+    int end[GRAPHS];      /* of each graph's */
+    int *repeat;            /* by number of the calls: of the repeat that begins here, plus one; -1 inside of one; or 0 */
+    LIST(Repeat) repeats;
 };
 
 static bool is_listed(const Plan *plan)
@@ -72,7 +73,7 @@ static const Function *called(const Kernel *k) { return k->function->shared ? k-
 static void end_line(Numbers *n)
 {
     if (n->column)
-        text_add(n->t, "\n", 1);
+        text_print(n->t, "%s\n", n->line_end ? n->line_end : "");
     n->column = 0;
 }
 
@@ -189,250 +190,17 @@ static void put_rows(Arena *a, Lists *all)
     }
 }
 
-static const char helpers[] =
-    "/* A graph of many kernels is a table of numbers (--emit=loops shows it with names). Of each phase: how it runs; block by\n"
-    " * block then on how many threads at most, and the place of the room that each thread has, counted from 1, or 0; how many\n"
-    " * numbers follow. Then each call: its kernel (where it stands in @_kernels), the places of its pointers, its streams of\n"
-    " * random numbers. Block by block, before some calls that are made again for every strip: how many strips, and how many\n"
-    " * numbers the calls take. A kernel is its case, its sizes, and where its doubles stand in @_reals; unless it runs block by\n"
-    " * block, its tasks and how many threads share them at most come before. */\n"
-    "enum { @_END, @_BLOCKS, @_TASKS, @_SERIAL, @_FINITE };\n\n"
-    "/* A place is one number or two: lines of 64 bytes from the start of a part of memory, times 16, and the part; if eight is\n"
-    " * added, the bytes from one block of samples to the next follow. Scalars and what is given are counted, not lines. */\n"
-    "enum { @_IN_CONTEXT, @_IN_WORK, @_IN_SCALARS, @_IN_ROOM, @_DERIVED, @_GIVEN, @_PARTS = @_GIVEN };\n\n"
-    "typedef struct @_list {\n"
-    "    const uint32_t *calls;\n"
-    "    const void *const *given; /* the caller's arrays */\n"
-    "    const unsigned char *part[@_PARTS];\n"
-    "    long n, blocks, block, strip;\n"
-    "    int thread, threads;\n"
-    "} @_list;\n\n"
-    "static void @_carry_out(@_list *l);\n\n";
+/* --- the calls of one graph --- */
 
-static const char pointers[] =
-    "static void *@_at(const @_list *l, uint32_t place)\n"
-    "{\n"
-    "    const int64_t *p = &@_places[place], part = p[0] & 7, number = p[0] >> 4;\n\n"
-    "    if (part == @_GIVEN)\n"
-    "        return (void *)l->given[number];\n"
-    "    return (void *)(l->part[part] + (part == @_IN_SCALARS ? 8 : 64) * number + (p[0] & 8 ? p[1] * l->block : 0));\n"
-    "}\n\n";
+static void add(Lists *all, int64_t x) { PUSH(all->program->arena, all->calls, (uint32_t)x); }
 
-static const char carry_out[] =
-    "static void @_carry_out(@_list *l)\n"
-    "{\n"
-    "    for (const uint32_t *c = l->calls, *after; *c != @_END; c = after) {\n"
-    "        const uint32_t how = *c, *k;\n\n"
-    "        if (c++ != l->calls) {\n"
-    "            NN_BARRIER;\n"
-    "        }\n"
-    "        if (how == @_FINITE) {\n"
-    "            after = c + 1;\n"
-    "            if (!isfinite(*(const double *)@_at(l, c[0])))\n"
-    "                return; /* a loss that is not finite changes nothing */\n"
-    "        } else if (how == @_BLOCKS) {\n"
-    "            const int most = (int)c[0];\n"
-    "            const long end = @_share(l->blocks, l->thread + 1, l->threads, most);\n"
-    "            const uint32_t *const calls = c + 3;\n"
-    "            after = calls + c[2];\n"
-    "            l->block = l->thread;\n"
-    "            if (c[1])\n"
-    "                l->part[@_IN_ROOM] = @_at(l, c[1] - 1);\n"
-    "            for (l->block = @_share(l->blocks, l->thread, l->threads, most); l->block < end; l->block++)\n"
-    "                for (const uint32_t *turn = calls, *next; turn < after; turn = next) {\n"
-    "                    next = turn + 2 + turn[1];\n"
-    "                    for (l->strip = 0; l->strip < (long)turn[0]; l->strip++)\n"
-    "                        for (c = turn + 2; c < next;)\n"
-    "                            c += 1 + @_call(l, @_kernels + c[0], c + 1, 0, 1);\n"
-    "                }\n"
-    "            l->block = 0;\n"
-    "        } else {\n"
-    "            after = c + 1 + c[0];\n"
-    "            for (c++; c < after && (how == @_TASKS || l->thread == 0);) {\n"
-    "                k = @_kernels + c[0];\n"
-    "                if (how == @_TASKS)\n"
-    "                    c += 1 + @_call(l, k, c + 1, @_share(k[-2], l->thread, l->threads, (int)k[-1]),\n"
-    "                                    @_share(k[-2], l->thread + 1, l->threads, (int)k[-1]));\n"
-    "                else\n"
-    "                    c += 1 + @_call(l, k, c + 1, 0, k[-2]);\n"
-    "            }\n"
-    "        }\n"
-    "    }\n"
-    "}\n\n";
-
-/* The text with the model's name for each @. */
-static void print_named(Text *t, const char *s, const char *prefix, const char *up)
+static void add_call(Lists *all, GraphKind graph, const Kernel *k)
 {
-    for (; *s; s++)
-        if (*s == '@')
-            text_print(t, "%s", s[1] == '_' && s[2] >= 'A' && s[2] <= 'Z' ? up : prefix);
-        else
-            text_add(t, s, 1);
-}
-
-void print_lists_begin(Text *t, const Program *p)
-{
-    const char *prefix = emit_prefix(t->arena, p);
-
-    print_named(t, helpers, prefix, upper(t->arena, prefix));
-}
-
-/* P3 is the first three pointers of a call. */
-static void print_pointers(Text *t, int most, const char *prefix)
-{
-    for (int i = 0; i < most; i++)
-        text_print(t, "#define P%d %s%s_at(l, c[%d])\n", i + 1, i ? arena_print(t->arena, "P%d, ", i) : "", prefix, i);
-}
-
-void print_lists_end(Text *t, const Program *p, Lists *all)
-{
-    const char *prefix = emit_prefix(t->arena, p), *up = upper(t->arena, prefix);
-
-    end_line(&all->places);
-    text_print(t, "static const int64_t %s_places[] = {\n%s};\n\n", prefix, all->places_text.s);
-    print_named(t, pointers, prefix, up);
-    text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, all->rows_text.s);
-    if (all->reals_text.n)
-        text_print(t, "static const double %s_reals[] = {\n%s};\n\n", prefix, all->reals_text.s);
-    text_print(t, "/* Calls the kernel k; how many numbers of c it took. */\n"
-                  "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n",
-               prefix, prefix);
-    print_pointers(t, all->most_pointers, prefix);
-    text_print(t, "    switch (k[0]) {\n%s    default: return 0;\n    }\n", all->cases_text.s);
-    for (int i = 0; i < all->most_pointers; i++)
-        text_print(t, "#undef P%d\n", i + 1);
-    text_print(t, "}\n\n");
-    print_named(t, carry_out, prefix, up);
-}
-
-/* --- one list --- */
-
-/* For one graph. */
-typedef struct Listing {
-    const Program *program;
-    const Work *work;
-    const Plan *plan;
-    Lists *all;
-    Numbers calls;
-} Listing;
-
-/* As in the text of `helpers`. */
-enum { HOW_END, HOW_BLOCKS, HOW_TASKS, HOW_SERIAL, HOW_FINITE };
-enum { PART_CONTEXT, PART_WORK, PART_SCALARS, PART_ROOM, PART_DERIVED, PART_GIVEN, PART_STEPS = 8, PART_ALL = 16, LINE_BYTES = 64 };
-
-static int64_t lines_from(int64_t bytes, int part)
-{
-    if (bytes % LINE_BYTES)
-        bug("a place at %lld is not at the beginning of a line", (long long)bytes);
-    return bytes / LINE_BYTES * PART_ALL + part;
-}
-
-static int64_t place_of(const Listing *l, const Storage *s)
-{
-    switch (s->kind) {
-    case STORAGE_FIELD: return s->field * PART_ALL + PART_GIVEN;
-    case STORAGE_OUTPUT: return (l->program->fields.n + s->field) * PART_ALL + PART_GIVEN;
-    case STORAGE_KEPT:
-        return lines_from(kept_offset(l->plan, l->program, s->name), is_derived(l->program, s) ? PART_DERIVED : PART_CONTEXT);
-    case STORAGE_SCALAR: return scalar_position(s->name) * PART_ALL + PART_SCALARS;
-    case STORAGE_WORK: break;
-    }
-    return lines_from(l->work->buffers[l->work->buffer[s->id]].offset, s->phase < 0 ? PART_WORK : PART_ROOM);
-}
-
-/* Many storages lie at the same place, one after the other. */
-static Spot *spot(Lists *all, int64_t at, int64_t step)
-{
-    Arena *a = all->places_text.arena;
-    Spot **bucket = &all->bucket[(uint64_t)(at / PART_ALL * 31 + at + step) % BUCKETS], *x = *bucket;
-
-    while (x && (x->at != at || x->step != step))
-        x = x->next;
-    if (x)
-        return x;
-    x = NEW(a, Spot);
-    *x = (Spot){at, step, .met = all->spots.n, .number = -1, .next = *bucket};
-    PUSH(a, all->spots, x);
-    return *bucket = x;
-}
-
-/* Its number in the table. */
-static int place(Lists *all, Spot *x)
-{
-    if (x->number >= 0)
-        return x->number;
-    x->number = all->nplaces;
-    put(&all->places, x->step ? x->at + PART_STEPS : x->at);
-    if (x->step)
-        put(&all->places, x->step);
-    all->nplaces += x->step ? 2 : 1;
-    return x->number;
-}
-
-static Spot *spot_of_pointer(const Listing *l, const Kernel *k, int i)
-{
-    const Storage *s = k->arg[i];
-    bool given = s->kind == STORAGE_FIELD || s->kind == STORAGE_OUTPUT;
-
-    return spot(l->all, place_of(l, s), k->at_block[i] && s->phase < 0 && !given ? s->layout.stride[0] * 4 : 0);
-}
-
-static Spot *spot_of_room(const Listing *l, const Room *room)
-{
-    return spot(l->all, lines_from(l->work->buffers[room->buffer].offset, PART_WORK), room->bytes);
-}
-
-static int compare_spots(const void *a, const void *b)
-{
-    const Spot *x = *(Spot *const *)a, *y = *(Spot *const *)b;
-
-    return x->uses != y->uses ? y->uses - x->uses : x->met - y->met;
-}
-
-static void put_places(Lists *all, const Program *p, const Plan *plan)
-{
-    for (GraphKind g = 0; g < GRAPHS; g++) {
-        const Loops *loops = plan->work[g].loops;
-        Listing l = {.program = p, .work = &plan->work[g], .plan = plan, .all = all};
-        for (int i = 0; loops && i < loops->kernels.n; i++)
-            for (int k = 0; k < loops->kernels.at[i]->nargs; k++)
-                spot_of_pointer(&l, loops->kernels.at[i], k)->uses++;
-    }
-    qsort(all->spots.at, (size_t)all->spots.n, sizeof *all->spots.at, compare_spots);
-    for (int i = 0; i < all->spots.n; i++)
-        place(all, all->spots.at[i]);
-}
-
-Lists *lists_make(const Program *p, const Plan *plan)
-{
-    Arena *a = p->arena;
-    Lists *all = NEW(a, Lists);
-
-    if (!is_listed(plan))
-        return NULL;
-    all->cases_text.arena = all->rows_text.arena = all->reals_text.arena = all->places_text.arena = a;
-    all->table.t = &all->rows_text;
-    all->reals.t = &all->reals_text;
-    all->places.t = &all->places_text;
-    for (GraphKind g = 0; g < GRAPHS; g++) {
-        const Loops *l = plan->work[g].loops;
-        for (int i = 0; l && i < l->kernels.n; i++)
-            note_kernel(a, all, l->kernels.at[i], emit_prefix(a, p));
-    }
-    put_rows(a, all);
-    put_places(all, p, plan);
-    end_line(&all->table);
-    end_line(&all->reals);
-    return all;
-}
-
-static void put_call(Listing *l, const Kernel *k)
-{
-    put(&l->calls, row_of(l->all, k)->at);
+    add(all, row_of(all, k)->at);
     for (int i = 0; i < k->nargs; i++)
-        put(&l->calls, place(l->all, spot_of_pointer(l, k, i)));
+        add(all, place_of_pointer(all->places, graph, k, i));
     for (int i = 0; i < k->nnumbers; i++)
-        put(&l->calls, k->number[i]);
+        add(all, k->number[i]);
 }
 
 static int count_numbers(const Loops *l, int first, int end)
@@ -465,51 +233,224 @@ static int count_turns(const Loops *l, const Phase *p)
     return n;
 }
 
-static void put_calls(Listing *l, const Loops *loops, const Phase *p)
+static void add_calls(Lists *all, GraphKind graph, const Phase *p)
 {
+    const Loops *l = all->plan->work[graph].loops;
+
     for (int i = p->first, next = i; i < p->first + p->count; i++) {
-        const Kernel *k = loops->kernels.at[i];
+        const Kernel *k = l->kernels.at[i];
         if (p->kind == PHASE_BLOCKS && i == next) {
-            next = turn_end(loops, i, p->first + p->count);
-            put(&l->calls, k->strips ? k->strips : 1);
-            put(&l->calls, count_numbers(loops, i, next));
+            next = turn_end(l, i, p->first + p->count);
+            add(all, k->strips ? k->strips : 1);
+            add(all, count_numbers(l, i, next));
         }
-        put_call(l, k);
+        add_call(all, graph, k);
     }
 }
 
-static void put_phase(Listing *l, const Loops *loops, int number)
+/* As in the text of carry.c. */
+enum { HOW_END, HOW_BLOCKS, HOW_TASKS, HOW_SERIAL, HOW_FINITE };
+
+static void add_phase(Lists *all, GraphKind graph, int number)
 {
     static const int how[] = {[PHASE_BLOCKS] = HOW_BLOCKS, [PHASE_TASKS] = HOW_TASKS, [PHASE_SERIAL] = HOW_SERIAL};
-    const Phase *phase = &loops->phases.at[number];
-    const Room *room = &l->work->room[number];
-    int numbers = count_numbers(loops, phase->first, phase->first + phase->count);
+    const Work *work = &all->plan->work[graph];
+    const Phase *phase = &work->loops->phases.at[number];
+    int numbers = count_numbers(work->loops, phase->first, phase->first + phase->count);
 
-    put(&l->calls, how[phase->kind]);
+    add(all, how[phase->kind]);
     if (phase->kind == PHASE_BLOCKS) {
-        put(&l->calls, phase->threads);
-        put(&l->calls, room->bytes ? 1 + place(l->all, spot_of_room(l, room)) : 0);
-        numbers += 2 * count_turns(loops, phase);
+        add(all, phase->threads);
+        add(all, work->room[number].bytes ? 1 + place_of_room(all->places, graph, number) : 0);
+        numbers += 2 * count_turns(work->loops, phase);
     }
-    put(&l->calls, numbers);
-    put_calls(l, loops, phase);
+    add(all, numbers);
+    add_calls(all, graph, phase);
 }
 
-void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name, const Storage *loss,
-                int update)
+static void add_graph(Lists *all, GraphKind graph)
 {
-    const Work *work = &plan->work[kind];
-    Text calls = {.arena = t->arena};
-    Listing l = {.program = p, .work = work, .plan = plan, .all = all, .calls = {.t = &calls}};
+    const Loops *l = all->plan->work[graph].loops;
+    const Storage *loss = is_step(graph) ? loops_storage(l, "loss") : NULL;
+    int update = loss ? first_update(l, loss) : -1;
 
-    for (int i = 0; i < work->loops->phases.n; i++) {
+    for (int i = 0; i < l->phases.n; i++) {
         if (i == update) {
-            put(&l.calls, HOW_FINITE);
-            put(&l.calls, place(all, spot(all, place_of(&l, loss), 0)));
+            add(all, HOW_FINITE);
+            add(all, place_of_storage(all->places, graph, loss));
         }
-        put_phase(&l, work->loops, i);
+        add_phase(all, graph, i);
     }
-    put(&l.calls, HOW_END);
-    end_line(&l.calls);
-    text_print(t, "static const uint32_t %s_calls[] = {\n%s};\n\n", name, calls.s);
+    add(all, HOW_END);
 }
+
+/* --- what lists have in common --- */
+
+enum { SHORTEST = 32 /* numbers */ };
+
+/* FNV-1a of the numbers from here on. */
+static uint64_t hash_numbers(const uint32_t *x)
+{
+    uint64_t hash = 14695981039346656037u;
+
+    for (int i = 0; i < SHORTEST; i++)
+        hash = (hash ^ x[i]) * 1099511628211u;
+    return hash ^ hash >> 32;
+}
+
+/* Of the calls of the graph that number i belongs to. */
+static int list_end(const Lists *all, int i)
+{
+    int graph = 0;
+
+    while (all->end[graph] <= i)
+        graph++;
+    return all->end[graph];
+}
+
+/* Numbers that are the same from both places on: a whole repeat, or as many as there are outside of others. */
+static int common_length(const Lists *all, int from, int to)
+{
+    const uint32_t *x = all->calls.at;
+    int known = all->repeat[from], n = 0, most = list_end(all, from) - from;
+
+    if (known < 0)
+        return 0;
+    most = known > 0 ? all->repeats.at[known - 1].n : most < to - from ? most : to - from;
+    most = most < list_end(all, to) - to ? most : list_end(all, to) - to;
+    while (n < most && x[from + n] == x[to + n] && (known > 0 || all->repeat[from + n] == 0))
+        n++;
+    return known > 0 && n < all->repeats.at[known - 1].n ? 0 : n;
+}
+
+static void mark_repeat(Lists *all, int at, int number)
+{
+    for (int i = 1; i < all->repeats.at[number].n; i++)
+        all->repeat[at + i] = -1;
+    all->repeat[at] = number + 1;
+}
+
+/* Where so many numbers stood before, the latest place is remembered. */
+static void find_repeats(Lists *all)
+{
+    Arena *a = all->program->arena;
+    size_t room = 1;
+
+    while (room < 2 * (size_t)all->calls.n)
+        room *= 2;
+    int *met = NEW_ARRAY(a, int, room); /* by hash: where, plus one */
+    all->repeat = NEW_ARRAY(a, int, all->calls.n + 1);
+    for (int i = 0, n; i < all->calls.n; i += n) {
+        n = 1;
+        if (i + SHORTEST > list_end(all, i))
+            continue;
+        int *slot = &met[hash_numbers(&all->calls.at[i]) % room], before = *slot - 1;
+        int length = before < 0 ? 0 : common_length(all, before, i);
+        if (length < SHORTEST) {
+            *slot = i + 1;
+            continue;
+        }
+        if (all->repeat[before] == 0) {
+            PUSH(a, all->repeats, ((Repeat){before, length}));
+            mark_repeat(all, before, all->repeats.n - 1);
+        }
+        mark_repeat(all, i, all->repeat[before] - 1);
+        n = length;
+    }
+}
+
+static const char *repeat_name(const Lists *all, int number)
+{
+    Arena *a = all->program->arena;
+
+    return arena_print(a, "%s_REPEAT_%d", upper(a, emit_prefix(a, all->program)), number);
+}
+
+/* --- the text --- */
+
+Lists *lists_make(const Program *p, const Plan *plan)
+{
+    Arena *a = p->arena;
+    Lists *all = NEW(a, Lists);
+
+    if (!is_listed(plan))
+        return NULL;
+    *all = (Lists){.program = p, .plan = plan, .places = places_make(p, plan)};
+    all->cases_text.arena = all->rows_text.arena = all->reals_text.arena = a;
+    all->table.t = &all->rows_text;
+    all->reals.t = &all->reals_text;
+    for (GraphKind g = 0; g < GRAPHS; g++) {
+        const Loops *l = plan->work[g].loops;
+        for (int i = 0; l && i < l->kernels.n; i++)
+            note_kernel(a, all, l->kernels.at[i], emit_prefix(a, p));
+    }
+    put_rows(a, all);
+    end_line(&all->table);
+    end_line(&all->reals);
+    for (GraphKind g = 0; g < GRAPHS; g++) {
+        if (plan->work[g].loops)
+            add_graph(all, g);
+        all->end[g] = all->calls.n;
+    }
+    find_repeats(all);
+    return all;
+}
+
+void print_lists_begin(Text *t, const Lists *all)
+{
+    print_list_types(t, all->program);
+    for (int k = 0; k < all->repeats.n; k++) {
+        Numbers n = {.t = t, .line_end = " \\"};
+        text_print(t, "%s#define %s \\\n", k ? "" : "/* Numbers that stand in several tables. */\n", repeat_name(all, k));
+        for (int i = 0; i < all->repeats.at[k].n; i++)
+            put(&n, all->calls.at[all->repeats.at[k].first + i]);
+        text_print(t, "\n\n");
+    }
+}
+
+void print_list(Text *t, const Lists *all, GraphKind graph, const char *name)
+{
+    Numbers n = {.t = t};
+
+    text_print(t, "static const uint32_t %s_calls[] = {\n", name);
+    for (int i = graph ? all->end[graph - 1] : 0; i < all->end[graph];) {
+        int known = all->repeat[i];
+        if (known > 0)
+            put_text(&n, arena_print(t->arena, "%s ", repeat_name(all, known - 1)));
+        else
+            put(&n, all->calls.at[i]);
+        i += known > 0 ? all->repeats.at[known - 1].n : 1;
+    }
+    end_line(&n);
+    text_print(t, "};\n\n");
+}
+
+/* P3 is the first three pointers of a call. */
+static void print_pointers(Text *t, int most, const char *prefix)
+{
+    for (int i = 0; i < most; i++)
+        text_print(t, "#define P%d %s%s_at(l, c[%d])\n", i + 1, i ? arena_print(t->arena, "P%d, ", i) : "", prefix, i);
+}
+
+void print_lists_end(Text *t, const Lists *all)
+{
+    const char *prefix = emit_prefix(t->arena, all->program);
+
+    text_print(t, "static const %s_sixteen %s_places[] = {\n", prefix, prefix);
+    print_places(t, all->places);
+    text_print(t, "};\n\n");
+    print_list_pointers(t, all->program);
+    text_print(t, "static const uint32_t %s_kernels[] = {\n%s};\n\n", prefix, all->rows_text.s);
+    if (all->reals_text.n)
+        text_print(t, "static const double %s_reals[] = {\n%s};\n\n", prefix, all->reals_text.s);
+    text_print(t, "/* Calls the kernel k; how many numbers of c it took. */\n"
+                  "static int %s_call(const %s_list *l, const uint32_t *k, const uint32_t *c, long first, long end)\n{\n",
+               prefix, prefix);
+    print_pointers(t, all->most_pointers, prefix);
+    text_print(t, "    switch (k[0]) {\n%s    default: return 0;\n    }\n", all->cases_text.s);
+    for (int i = 0; i < all->most_pointers; i++)
+        text_print(t, "#undef P%d\n", i + 1);
+    text_print(t, "}\n\n");
+    print_list_loops(t, all->program);
+}
+

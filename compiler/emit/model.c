@@ -117,12 +117,12 @@ static void print_rest(Text *t, const Program *p, const Plan *plan, bool profile
     print_helpers(t, p, plan);
     Lists *lists = lists_make(p, plan);
     if (lists)
-        print_lists_begin(t, p);
+        print_lists_begin(t, lists);
     for (GraphKind i = 0; i < GRAPHS; i++)
         if (plan->work[i].loops)
             print_run(t, p, plan, i, lists);
     if (lists)
-        print_lists_end(t, p, lists);
+        print_lists_end(t, lists);
 
     print_section(t, "entry points");
     if (!file_empty(p))

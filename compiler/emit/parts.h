@@ -61,21 +61,30 @@ typedef struct Lists Lists;
 /* NULL where the graphs are functions of calls. */
 Lists *lists_make(const Program *p, const Plan *plan);
 /* What stands before all lists, and what behind them: the kernels and places that they have in common. */
-void print_lists_begin(Text *t, const Program *p);
-void print_lists_end(Text *t, const Program *p, Lists *all);
-/* NAME_calls. From phase `update` on (-1: never) nothing is done where the loss is not finite. */
-void print_list(Text *t, Lists *all, const Program *p, const Plan *plan, GraphKind kind, const char *name,
-                const Storage *loss, int update);
+void print_lists_begin(Text *t, const Lists *all);
+void print_lists_end(Text *t, const Lists *all);
+/* NAME_calls. */
+void print_list(Text *t, const Lists *all, GraphKind graph, const char *name);
+
+/* --- place.c: where the pointers of listed calls point --- */
+typedef struct Places Places;
+Places *places_make(const Program *p, const Plan *plan);
+/* Numbers of places: of pointer i of a kernel, of the room that each thread has in a phase, of a scalar. */
+int place_of_pointer(Places *all, GraphKind graph, const Kernel *k, int i);
+int place_of_room(Places *all, GraphKind graph, int phase);
+int place_of_storage(Places *all, GraphKind graph, const Storage *s);
+void print_places(Text *t, const Places *all);
+
+/* --- carry.c: the C that carries lists out --- */
+void print_list_types(Text *t, const Program *p);    /* what the numbers mean */
+void print_list_pointers(Text *t, const Program *p); /* behind the places */
+void print_list_loops(Text *t, const Program *p);    /* behind the kernels */
 
 /* --- run.c: "static void lenet5_run_step(...)", which carries out one graph --- */
 void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, Lists *lists);
-/* Made by graph derive: in the context, or wherever else. */
-bool is_derived(const Program *p, const Storage *s);
-/* Where its numbers begin in the context, or in what is derived. */
-int64_t kept_offset(const Plan *plan, const Program *p, const char *name);
+/* The first phase that changes what is kept; the loss must be known before it. -1: none does. */
+int first_update(const Loops *l, const Storage *loss);
 bool run_in_parallel(const Plan *plan);
-/* A pointer to element i (row-major) of a result of a graph that works in the context. */
-void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i);
 
 /* --- entry.c --- */
 void print_entries(Text *t, const Program *p, const Plan *plan);

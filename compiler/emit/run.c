@@ -41,90 +41,47 @@ static const char *kind_name(const Program *p, GraphKind kind)
 
 /* Variables that the function has besides its storages. */
 static const char *const taken[] = {"context", "derived", "work", "batch", "scalars", "blocks", "block", "room", "strip", "share", "thread", "threads", "begin", "end"};
-enum { NTAKEN = sizeof taken / sizeof taken[0] };
 
-static uint32_t hash_text(const char *s)
+static void take(Arena *a, Names *names, const char *name)
 {
-    uint32_t h = 2166136261u;
-
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 16777619u;
-    return h;
-}
-
-typedef struct NameTable {
-    uint32_t room; /* a power of two, more than twice the names */
-    const char **at;
-} NameTable;
-
-/* Where it stands, or where it would. */
-static const char **name_slot(const NameTable *names, const char *name)
-{
-    uint32_t h = hash_text(name) % names->room;
-
-    while (names->at[h] && strcmp(names->at[h], name) != 0)
-        h = (h + 1) % names->room;
-    return &names->at[h];
+    if (names_find(names, name) < 0)
+        names_add(a, names, name, 0);
 }
 
 /* The arguments of the function have their names already. */
-static void take_arguments(const Runner *r, const NameTable *names)
+static void take_arguments(Arena *a, const Runner *r, Names *names)
 {
     const Program *p = r->program;
     int n = p->outputs.n;
     const Output *o = r->kind == GRAPH_PREPARE ? prepared_outputs(p, &n) : p->outputs.at;
 
-    for (int i = 0; i < NTAKEN; i++)
-        *name_slot(names, taken[i]) = taken[i];
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        take(a, names, taken[i]);
     for (int i = 0; of_samples(r->kind) && i < p->fields.n; i++)
-        *name_slot(names, field_names(p)[i]) = field_names(p)[i];
+        take(a, names, field_names(p)[i]);
     for (int i = 0; of_samples(r->kind) && i < n; i++)
-        *name_slot(names, output_names(p, n, o)[i]) = output_names(p, n, o)[i];
+        take(a, names, output_names(p, n, o)[i]);
 }
 
 static const char **storage_names(Arena *a, const Runner *r)
 {
     const Loops *l = r->loops;
     const char **names = NEW_ARRAY(a, const char *, l->storages.n + 1);
-    NameTable table = {.room = 64};
+    Names met = {0};
 
-    while (table.room < 4u * (uint32_t)(l->storages.n + r->program->fields.n + r->program->outputs.n + NTAKEN))
-        table.room *= 2;
-    table.at = NEW_ARRAY(a, const char *, table.room);
-    take_arguments(r, &table);
-
+    take_arguments(a, r, &met);
     for (int i = 0; i < l->storages.n; i++) {
         const Storage *s = l->storages.at[i];
         const char *plain = identifier(a, s->name), *name = plain;
-        for (int copy = 2; *name_slot(&table, name); copy++)
+        for (int copy = 2; names_find(&met, name) >= 0; copy++)
             name = arena_print(a, "%s_%d", plain, copy);
-        *name_slot(&table, name) = names[s->id] = name;
+        take(a, &met, name);
+        names[s->id] = name;
     }
     return names;
 }
 
 /* --- pointers --- */
-
-static const char *element_type(const Storage *s)
-{
-    return s->layout.order == ORDER_DOUBLE ? "double" : s->layout.integer ? "int32_t" : "float";
-}
-
-bool is_derived(const Program *p, const Storage *s)
-{
-    int i = s->kind == STORAGE_KEPT ? names_find(&p->kept_names, s->name) : -1;
-
-    return i >= 0 && p->kept.at[i].kind == KEPT_DERIVED;
-}
-
-int64_t kept_offset(const Plan *plan, const Program *p, const char *name)
-{
-    int i = names_find(&p->kept_names, name);
-
-    if (i < 0)
-        bug("'%s' is no kept tensor", name);
-    return plan->kept[i].offset - (p->kept.at[i].kind == KEPT_DERIVED ? plan->derived_offset : 0);
-}
 
 static bool is_constant(const Runner *r, const Storage *s)
 {
@@ -336,16 +293,15 @@ static bool phase_writes(const Loops *l, const Phase *phase, const Storage *one,
     return false;
 }
 
-/* The first phase that changes what is kept; the loss must be known before it. */
-static int first_update(const Runner *r)
+int first_update(const Loops *l, const Storage *loss)
 {
     int update = -1;
 
-    for (int i = 0; i < r->loops->phases.n; i++) {
-        const Phase *phase = &r->loops->phases.at[i];
-        if (update < 0 && phase_writes(r->loops, phase, NULL, STORAGE_KEPT))
+    for (int i = 0; i < l->phases.n; i++) {
+        const Phase *phase = &l->phases.at[i];
+        if (update < 0 && phase_writes(l, phase, NULL, STORAGE_KEPT))
             update = i;
-        if (update >= 0 && phase_writes(r->loops, phase, r->loss, STORAGE_WORK))
+        if (update >= 0 && phase_writes(l, phase, loss, STORAGE_WORK))
             bug("an update in phase %d does not wait for the loss of phase %d", update, i);
     }
     return update;
@@ -354,7 +310,7 @@ static int first_update(const Runner *r)
 static void print_phases(Text *t, Runner *r)
 {
     const char *indent = "    ";
-    int update = r->loss ? first_update(r) : -1;
+    int update = r->loss ? first_update(r->loops, r->loss) : -1;
 
     for (int i = 0; i < r->loops->phases.n; i++) {
         const Phase *phase = &r->loops->phases.at[i];
@@ -513,7 +469,7 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, List
 
     const char *name = arena_print(t->arena, "%s_%s", r.prefix, kind_name(p, kind));
     if (lists)
-        print_list(t, lists, p, plan, kind, name, r.loss, r.loss ? first_update(&r) : -1);
+        print_list(t, lists, kind, name);
     text_print(t, "/* %s: %d kernels in %d phases. */\nstatic void %s_%s(", kind_name(p, kind), r.loops->kernels.n, r.loops->phases.n, r.prefix,
                r.parallel ? arena_print(t->arena, "%s_thread", kind_name(p, kind)) : arena_print(t->arena, "run_%s", kind_name(p, kind)));
     print_arguments(t, &r, true);
@@ -535,25 +491,4 @@ void print_run(Text *t, const Program *p, const Plan *plan, GraphKind kind, List
     text_print(t, ", omp_get_thread_num(), omp_get_num_threads());\n#else\n    %s_%s_thread(", r.prefix, kind_name(p, kind));
     print_arguments(t, &r, false);
     text_print(t, ", 0, 1);\n#endif\n}\n\n");
-}
-
-void print_result(Text *t, const Plan *plan, GraphKind kind, const Program *p, const Storage *s, int64_t i)
-{
-    const Layout *l = &s->layout;
-    int64_t at = l->origin, left = i, base;
-
-    for (int a = l->rank; a-- > 0;) {
-        at += left % l->size[a] * l->stride[a];
-        left /= l->size[a];
-    }
-    if (s->kind == STORAGE_WORK)
-        base = plan->work_offset + plan->work[kind].buffers[plan->work[kind].buffer[s->id]].offset;
-    else if (s->kind == STORAGE_KEPT)
-        base = kept_offset(plan, p, s->name);
-    else if (s->kind == STORAGE_SCALAR)
-        base = 8 * scalar_position(s->name);
-    else
-        bug("'%s' is no result of %s", s->name, kind_name(p, kind));
-    text_print(t, "((const %s *)(const void *)(context + %lld))", element_type(s),
-               (long long)(base + (l->order == ORDER_DOUBLE ? 0 : 4 * at)));
 }

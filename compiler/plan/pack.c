@@ -1,8 +1,8 @@
 /* pack.c -- places buffers in one block, so that no two that live at the same time overlap.
  *
- * Largest first; each goes into the tightest gap between the buffers already placed whose lives cross its own, or
- * behind them. That is within a few per cent of the lower bound (the fullest moment) on the nets we know, and
- * depends on nothing but sizes, lives and the order given. */
+ * First those that wish for a place. Then largest first; each goes into the tightest gap between the buffers already
+ * placed whose lives cross its own, or behind them. That is within a few per cent of the lower bound (the fullest
+ * moment) on the nets we know, and depends on nothing but sizes, lives, wishes and the order given. */
 #include "plan/plan.h"
 
 #include <stdlib.h>
@@ -13,6 +13,8 @@ static int larger_first(const void *x, const void *y)
 {
     const Buffer *a = *(Buffer *const *)x, *b = *(Buffer *const *)y;
 
+    if (a->wishes != b->wishes)
+        return a->wishes ? -1 : 1;
     if (a->bytes != b->bytes)
         return a->bytes > b->bytes ? -1 : 1;
     if (a->first != b->first)
@@ -41,6 +43,15 @@ static int64_t best_gap(const Buffer *b, Buffer *const *placed, int n)
     return best >= 0 ? best : end;
 }
 
+static bool is_free(const Buffer *b, Buffer *const *placed, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (lives_cross(b, placed[i]) && b->offset < placed[i]->offset + rounded(placed[i]->bytes) &&
+            placed[i]->offset < b->offset + rounded(b->bytes))
+            return false;
+    return true;
+}
+
 int64_t plan_pack(Arena *a, Buffer *buffers, int n)
 {
     Buffer **order = NEW_ARRAY(a, Buffer *, n + 1), **placed = NEW_ARRAY(a, Buffer *, n + 1);
@@ -52,7 +63,8 @@ int64_t plan_pack(Arena *a, Buffer *buffers, int n)
     for (int i = 0; i < n; i++) {
         Buffer *b = order[i];
         int at = i;
-        b->offset = best_gap(b, placed, i);
+        if (!b->wishes || !is_free(b, placed, i))
+            b->offset = best_gap(b, placed, i);
         for (; at > 0 && placed[at - 1]->offset > b->offset; at--)
             placed[at] = placed[at - 1];
         placed[at] = b;

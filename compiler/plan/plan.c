@@ -29,6 +29,22 @@ int scalar_position(const char *name)
     return -1;
 }
 
+bool is_derived(const Program *p, const Storage *s)
+{
+    int i = s->kind == STORAGE_KEPT ? names_find(&p->kept_names, s->name) : -1;
+
+    return i >= 0 && p->kept.at[i].kind == KEPT_DERIVED;
+}
+
+int64_t kept_offset(const Plan *plan, const Program *p, const char *name)
+{
+    int i = names_find(&p->kept_names, name);
+
+    if (i < 0)
+        bug("'%s' is no kept tensor", name);
+    return plan->kept[i].offset - (p->kept.at[i].kind == KEPT_DERIVED ? plan->derived_offset : 0);
+}
+
 int64_t output_count(const Output *o)
 {
     int64_t n = 1;
@@ -56,9 +72,25 @@ static int64_t place_kept(const Program *p, Plan *plan, KeptKind kind, int64_t a
     return at;
 }
 
-/* Those that live in one phase of blocks, or (-1) in the graph. */
-static void add_buffers(Work *w, int phase)
+/* It wishes to lie where the other graph has what has this name, in the same phase of blocks or in none. The two graphs are
+ * much alike: the search begins behind what was found last. */
+static void wish(Buffer *b, const Work *like, int *last)
 {
+    for (int i = 0; like && i < like->n && !b->wishes; i++) {
+        const Buffer *other = &like->buffers[(*last + i) % like->n];
+        if (other->phase != b->phase || strcmp(other->name, b->name) != 0)
+            continue;
+        b->wishes = true;
+        b->offset = other->offset;
+        *last = (*last + i + 1) % like->n;
+    }
+}
+
+/* Those that live in one phase of blocks, or (-1) in the graph. */
+static void add_buffers(Work *w, const Work *like, int phase)
+{
+    int last = 0;
+
     for (int i = 0; i < w->loops->storages.n; i++) {
         const Storage *s = w->loops->storages.at[i];
         if (s->phase != phase)
@@ -73,22 +105,24 @@ static void add_buffers(Work *w, int phase)
                                       .first = s->first,
                                       .last = s->wanted ? INT_MAX : s->last,
                                       .phase = phase};
+        wish(&w->buffers[w->n - 1], like, &last);
     }
 }
 
 /* What lives in the phase alone is packed into the room of one thread; returns that of all threads, 0 for none. */
-static int64_t make_room(Arena *a, Work *w, int phase)
+static int64_t make_room(Arena *a, Work *w, const Work *like, int phase)
 {
     const Phase *p = &w->loops->phases.at[phase];
     int first = w->n;
 
-    add_buffers(w, phase);
+    add_buffers(w, like, phase);
     w->room[phase].bytes = plan_pack(a, w->buffers + first, w->n - first);
     w->room[phase].threads = p->threads < w->loops->threads ? p->threads : w->loops->threads;
     return w->room[phase].bytes * w->room[phase].threads;
 }
 
-static void work_make(Arena *a, Work *w, Loops *loops)
+/* `like`: the work of a graph that has much in common with this one, or NULL. */
+static void work_make(Arena *a, Work *w, const Work *like, Loops *loops)
 {
     w->loops = loops;
     if (!loops)
@@ -98,9 +132,9 @@ static void work_make(Arena *a, Work *w, Loops *loops)
     w->room = NEW_ARRAY(a, Room, loops->phases.n + 1);
     int64_t *rooms = NEW_ARRAY(a, int64_t, loops->phases.n + 1);
     for (int i = 0; i < loops->phases.n; i++)
-        rooms[i] = make_room(a, w, i);
+        rooms[i] = make_room(a, w, like, i);
     int first = w->n;
-    add_buffers(w, -1);
+    add_buffers(w, like, -1);
     for (int i = 0; i < loops->phases.n; i++) {
         int time = loops->kernels.at[loops->phases.at[i].first]->time;
         w->room[i].buffer = w->n;
@@ -160,11 +194,13 @@ Plan *plan_make(Arena *a, const Program *p, Loops *const *loops, const Functions
         bool dropped = plan->few < 2 && (i == GRAPH_SINGLE || i == GRAPH_DERIVE);
         if (dropped)
             drop_kernels(loops[i]);
-        else
-            work_make(a, &plan->work[i], loops[i]);
-        if (i <= GRAPH_REPORT && plan->work[i].bytes > most)
-            most = plan->work[i].bytes;
+        else if (i != GRAPH_EVAL)
+            work_make(a, &plan->work[i], NULL, loops[i]);
     }
+    work_make(a, &plan->work[GRAPH_EVAL], loops[GRAPH_PREDICT] ? &plan->work[GRAPH_PREDICT] : NULL, loops[GRAPH_EVAL]);
+    for (GraphKind i = 0; i <= GRAPH_REPORT; i++)
+        if (plan->work[i].bytes > most)
+            most = plan->work[i].bytes;
     plan->kept = NEW_ARRAY(a, Place, p->kept.n + 1);
     at = place_kept(p, plan, KEPT_PARAM, at);
     at = place_kept(p, plan, KEPT_BUFFER, at);

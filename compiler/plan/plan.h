@@ -8,7 +8,8 @@
  * The work of init, step, eval and report is one region, as large as the largest needs: they never run at the
  * same time. Inside it temporaries share bytes when their lives do not meet (pack.c). What lives within one phase of
  * blocks has room for a block of each thread that can take part. Offsets are multiples of
- * 64. Scalars lie as nn.h numbers them: NN_SCALARS doubles. */
+ * 64. Scalars lie as nn.h numbers them: NN_SCALARS doubles. What eval shares with predict lies at the same offsets, so
+ * that the calls of both are the same numbers where they are the same kernels. */
 #ifndef NNC_PLAN_H
 #define NNC_PLAN_H
 
@@ -29,6 +30,7 @@ typedef struct Buffer {
     int64_t bytes;
     int first, last; /* the times it is alive, both included; last is INT_MAX for a result of the graph */
     int64_t offset;  /* from the start of its block, a multiple of PLAN_ALIGN */
+    bool wishes;     /* for the offset that it has before it is placed: it keeps it if that is free */
     int phase;       /* Storage.phase: its block is the room of a thread in that phase, else (-1) the work of the graph */
 } Buffer;
 
@@ -82,6 +84,10 @@ void plan_print(Text *t, const Program *p, const Plan *plan);
  * context belong to its weights. */
 enum { SCALAR_LR = 10, SCALAR_COUNT = 11, SCALAR_DERIVED = SCALAR_COUNT };
 int scalar_position(const char *name);
+/* Made by graph derive: in the context, or wherever else. */
+bool is_derived(const Program *p, const Storage *s);
+/* Where its numbers begin in the context, or in what is derived. */
+int64_t kept_offset(const Plan *plan, const Program *p, const char *name);
 int64_t output_count(const Output *o); /* numbers of one sample, or of the metric */
 
 #endif
