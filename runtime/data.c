@@ -241,21 +241,27 @@ bool nn_column_name_classes(Column *c, const char *const *names, Fault *f)
     return f->status == 0;
 }
 
+int64_t nn_column_whole_below(const Column *c, int64_t n)
+{
+    int64_t below = 0;
+
+    if (c->data == NULL || c->type == DATA_I32)
+        return c->classes;
+    for (int64_t i = 0; i < n * c->size; i++) {
+        float x = c->type == DATA_U8 ? (float)((const uint8_t *)c->data)[i] : ((const float *)c->data)[i];
+
+        if (!(x >= 0 && x < 1 << 20) || x != floorf(x))
+            return 0;
+        if ((int64_t)x >= below)
+            below = (int64_t)x + 1;
+    }
+    return below;
+}
+
 static void column_find_whole(Column *c, int64_t n)
 {
-    const float *at = c->data;
-
-    if (c->rank != 0 || c->type != DATA_F32 || c->which != NULL)
-        return;
-    c->whole_below = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(at[i] >= 0 && at[i] < 1 << 20) || at[i] != floorf(at[i])) {
-            c->whole_below = 0;
-            return;
-        }
-        if ((int64_t)at[i] >= c->whole_below)
-            c->whole_below = (int64_t)at[i] + 1;
-    }
+    if (c->rank == 0 && c->type == DATA_F32 && c->which == NULL)
+        c->whole_below = nn_column_whole_below(c, n);
 }
 
 bool nn_data_open(const nn_value *source, const char *directory, Data *data, Fault *f)

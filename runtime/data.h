@@ -28,8 +28,7 @@ typedef struct Column {
     DataType type;
     int classes;                /* > 0: class indices below this; 0: numbers */
     char **class_names;         /* `classes` of them, or NULL: their names are their numbers */
-    int64_t whole_below;        /* all values of a rank 0 column are whole and from 0 to below this, so that it may
-                                   serve as a label of so many classes; 0: they are not */
+    int64_t whole_below;        /* of a rank 0 column: nn_column_whole_below */
     void *data;                 /* samples x size elements; or: */
     struct Pictures *pictures;  /* files that they are read from (pictures.h); or: */
     const int64_t *which;       /* sample i is sample which[i] of the base's column `of` */
@@ -95,6 +94,9 @@ typedef struct DataSplit {
 
 bool nn_data_split(const Data *data, int64_t valid, int64_t test, uint64_t seed, DataSplit *split, Fault *f);
 void nn_data_split_free(DataSplit *split);
+
+/* One more than the largest number of a column, if all are whole and from 0 on, so that they may be classes; else 0. */
+int64_t nn_column_whole_below(const Column *c, int64_t n);
 
 /* counts[c] = how many of the samples are of class c; counts has room for `classes` (or `whole_below`) of the column. */
 void nn_data_class_counts(const Data *data, int column, const int64_t *samples, int64_t n, int64_t *counts);

@@ -34,6 +34,21 @@ static bool is_cut(const nn_program *p, const nn_field *field, const Column *c)
            field->shape[r - 1] <= c->shape[r - 1];
 }
 
+/* Classes are taken as subscripts: none may be beyond what the model has. */
+static bool check_classes(const nn_program *p, const nn_field *field, const Data *data, const Column *c, Fault *f)
+{
+    int64_t below = c->classes > 0 ? c->classes : nn_column_whole_below(c, data->n);
+
+    if (below == 0)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s must be a class, but holds numbers that are not whole and from 0 on "
+                       "in the data (%s)", p->source, field->line, field->name, data->origin);
+    if (below > field->classes)
+        return nn_fail(f, EXIT_FILE, "%s:%d: %s has %d class%s in the model, but %lld in the data (%s)", p->source,
+                       field->line, field->name, field->classes, field->classes == 1 ? "" : "es",
+                       (long long)below, data->origin);
+    return true;
+}
+
 static bool check_column(const nn_program *p, const nn_field *field, const Data *data, const Column *c, Fault *f)
 {
     char mine[NN_SHAPE_TEXT], its[NN_SHAPE_TEXT];
@@ -46,21 +61,17 @@ static bool check_column(const nn_program *p, const nn_field *field, const Data 
     if (field->classes == 0 && !field->label && c->class_names != NULL && c->classes > 2)
         return nn_fail(f, EXIT_FILE, "%s:%d: %s is a number in the model, but holds %d different texts in the data (%s), such as "
                        "'%.40s'", p->source, field->line, field->name, c->classes, data->origin, c->class_names[0]);
-    if (field->classes == 0)
-        return true;
-    if (c->classes == 0 && c->whole_below == 0)
-        return nn_fail(f, EXIT_FILE, "%s:%d: %s must be a class, but holds numbers that are not whole and from 0 on "
-                       "in the data (%s)", p->source, field->line, field->name, data->origin);
-    if ((c->classes > 0 ? c->classes : c->whole_below) > field->classes)
-        return nn_fail(f, EXIT_FILE, "%s:%d: %s has %d class%s in the model, but %lld in the data (%s)", p->source,
-                       field->line, field->name, field->classes, field->classes == 1 ? "" : "es",
-                       (long long)(c->classes > 0 ? c->classes : c->whole_below), data->origin);
-    return true;
+    return field->classes == 0 || check_classes(p, field, data, c, f);
 }
 
 static bool bind_field(const nn_program *p, const Samples *s, int i, Fault *f)
 {
-    return s->columns[i] < 0 || check_column(p, &p->fields[i], &s->data, &s->data.columns[s->columns[i]], f);
+    const nn_field *field = &p->fields[i];
+    bool fine = s->columns[i] < 0 || check_column(p, field, &s->data, &s->data.columns[s->columns[i]], f);
+
+    for (int k = 0; s->columns[i] == -2 && field->classes > 0 && k < s->nrow && fine; k++)
+        fine = check_classes(p, field, &s->data, &s->data.columns[s->row[k]], f);
+    return fine;
 }
 
 static bool make_columns(const nn_program *p, Samples *s, Fault *f)
@@ -316,7 +327,8 @@ static bool put_as_it_is(const nn_field *field, const Samples *s, int column, in
 
     if (column == -2)
         for (int i = 0; i < s->nrow && fine; i++)
-            fine = nn_data_floats(&s->data, s->row[i], sample, row + i, f);
+            fine = field->classes > 0 ? nn_data_ints(&s->data, s->row[i], sample, (int32_t *)(void *)to + i, f)
+                                      : nn_data_floats(&s->data, s->row[i], sample, row + i, f);
     else if (s->data.columns[column].size != nn_shape_size(field->rank, field->shape))
         fine = put_middle(field, &s->data, column, sample, room, to, f);
     else if (field->classes > 0)

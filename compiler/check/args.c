@@ -110,6 +110,15 @@ static bool bind_given(Checker *c, Frame *f, Frame *body, const Def *def, int na
     return true;
 }
 
+/* f(w): a tensor that is given by place is an input. */
+static bool gives_tensor(Checker *c, Frame *f, const Node *call)
+{
+    for (int i = 1; call->kind == NODE_CALL && i < call->n; i++)
+        if (call->child[i]->kind != NODE_ARG && dynamic(c, f, NULL, call->child[i]))
+            return true;
+    return false;
+}
+
 bool bind_settings(Checker *c, Frame *f, Frame *body, const Def *def, int nargs, Arg *args, const Node *at)
 {
     const Node *params = def_part(def, NODE_PARAMS, 0);
@@ -127,6 +136,8 @@ bool bind_settings(Checker *c, Frame *f, Frame *body, const Def *def, int nargs,
         if (!p->n || !p->child[0]) {
             error_in(c, f, at->span, "%s needs the setting '%s'", def->name, p->text);
             note_at(p->span, "it has no default");
+            if (gives_tensor(c, f, at))
+                help("a tensor given by place is an input, one for a setting has its name: %s(%s = ...)", def->name, p->text);
             return false;
         }
         Val v = eval(c, body, p->child[0]);

@@ -29,7 +29,8 @@ bool port_size(Checker *c, Frame *f, Left *l)
     return true;
 }
 
-static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node *right, const int64_t *size, Span at)
+/* alone: it is a subscript by itself, not part of a compound one. */
+static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node *right, const int64_t *size, bool alone, Span at)
 {
     int64_t range = 0, found;
     Span where;
@@ -44,13 +45,16 @@ static bool declare(Checker *c, Frame *f, Elem *el, const char *name, const Node
             Mark m = {where, arena_print(c->arena, "%lld here", (long long)found)};
             error_marks_in(c, f, at, &m, 1, "the index '%s' runs over %lld places here, but over %lld there", name,
                            (long long)range, (long long)found);
+            help("x?[...] may be read in part, or beyond its end");
             return false;
         }
         range = found;
     } else if (!size) {
         error_in(c, f, at, "nothing gives the index '%s' its range: it stands alone in no subscript", name);
-        if (f->def && f->def->node->flag != DEFINE_MODEL)
-            help("a size in the header gives it: -> y[N]");
+        if (alone)
+            help("write its range: %s in N", name);
+        else
+            help("read with a compound subscript instead of writing with one: y[i] = x[i // 2, i mod 2]");
         return false;
     }
     return elem_add(c, f, el, name, index_new(c->arena, name, range), size ? at : where);
@@ -69,7 +73,7 @@ static bool declare_inside(Checker *c, Frame *f, Elem *el, const Node *n, const 
             if (found)
                 return true;
         }
-        return declare(c, f, el, n->text, right, NULL, n->span);
+        return declare(c, f, el, n->text, right, NULL, false, n->span);
     }
     for (int i = 0; i < n->n; i++)
         if (!declare_inside(c, f, el, n->child[i], right))
@@ -83,6 +87,21 @@ static const int64_t *left_size(const Left *l, int i)
     return l->sized && l->rank == l->nsubs && l->size[i] ? &l->size[i] : NULL;
 }
 
+/* y[...] in a header with x[...]: it stands for the same axes, whether x is read or not. */
+static bool header_dots(const Frame *f, const char *name, int *rank, int64_t *size)
+{
+    const Node *port = output_port(f, name), *list = port ? port->child[0] : NULL;
+
+    if (!f->has_dots || !list)
+        return false;
+    *rank = f->ndots;
+    memcpy(size, f->dots, (size_t)f->ndots * sizeof *size);
+    for (int i = 0; i < list->n; i++)
+        if (list->child[i]->kind == NODE_ELLIPSIS)
+            return true;
+    return false;
+}
+
 static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const Node *right)
 {
     int rank;
@@ -91,7 +110,7 @@ static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const No
     for (int i = 0; i < l->nsubs; i++) {
         const Node *s = l->subs[i];
         if (s->kind == NODE_ELLIPSIS) {
-            if (!find_ellipsis(c, f, right, &rank, size)) {
+            if (!find_ellipsis(c, f, right, &rank, size) && !header_dots(f, l->name, &rank, size)) {
                 error_in(c, f, s->span, "nothing on the right says what '...' stands for");
                 return false;
             }
@@ -104,7 +123,7 @@ static bool declare_left(Checker *c, Frame *f, Elem *el, const Left *l, const No
     }
     for (int i = 0; i < l->nsubs; i++) {
         const int64_t *known = left_size(l, i);
-        if (l->subs[i]->kind == NODE_NAME && !declare(c, f, el, l->subs[i]->text, right, known, l->subs[i]->span))
+        if (l->subs[i]->kind == NODE_NAME && !declare(c, f, el, l->subs[i]->text, right, known, true, l->subs[i]->span))
             return false;
     }
     for (int i = 0; i < l->nsubs; i++)
@@ -152,6 +171,38 @@ static int left_axes(Checker *c, Frame *f, Elem *el, const Left *l, Expr **at, i
     return n;
 }
 
+/* y[k in 8]: the range is known as if the header said it; what is left is the index. */
+static bool written_ranges(Checker *c, Frame *f, Left *l)
+{
+    const Node **subs = NEW_ARRAY(c->arena, const Node *, l->nsubs + 1);
+
+    for (int i = 0; i < l->nsubs; i++) {
+        const Node *s = subs[i] = l->subs[i];
+        const int64_t *known = left_size(l, i);
+        int64_t size;
+        if (s->kind != NODE_REDUCED)
+            continue;
+        if (!written_size(c, f, s, &size))
+            return false;
+        if (known && *known != size) {
+            error_in(c, f, s->span, "'%s' has %lld places here, but %lld in the header", l->name, (long long)size, (long long)*known);
+            return false;
+        }
+        if (!l->sized) {
+            l->sized = true;
+            l->rank = l->nsubs;
+            memset(l->size, 0, sizeof l->size);
+        }
+        if (i < MAX_RANK)
+            l->size[i] = size;
+        Node *name = NEW(c->arena, Node);
+        *name = (Node){.kind = NODE_NAME, .text = s->text, .span = s->name};
+        subs[i] = name;
+    }
+    l->subs = subs;
+    return true;
+}
+
 static bool uses_ambient(const Elem *el, Expr *e)
 {
     Index *used[MAX_BOX];
@@ -189,12 +240,16 @@ static Expr *right_side(Checker *c, Frame *f, Elem *el, const Node *right, bool 
     return e;
 }
 
-Tensor *equation(Checker *c, Frame *f, const Left *l, const Node *right, Tensor *add_to, Span where)
+Tensor *equation(Checker *c, Frame *f, const Left *left, const Node *right, Tensor *add_to, Span where)
 {
     Elem el = elem_new(c, f);
     Expr *at[MAX_RANK + MAX_RANK];
     int64_t size[MAX_RANK + MAX_RANK];
     How how = EQ_MAP;
+    Left whole = *left, *l = &whole;
+
+    if (!written_ranges(c, f, l))
+        return NULL;
 
     const char *outer = c->defining;
     c->defining = l->name;

@@ -370,7 +370,7 @@ static Val eval_subscript(Checker *c, Frame *f, const Node *n)
 {
     if (n->child[0]->kind == NODE_NAME) {
         Bind *b = frame_find(f, n->child[0]->text);
-        if (b && b->val.kind != VAL_LIST)
+        if ((b && b->val.kind != VAL_LIST) || (!b && strcmp(n->child[0]->text, "random") == 0))
             return lift(c, f, n, "y");
     }
     Val v = eval(c, f, n->child[0]);
@@ -434,6 +434,7 @@ static Val eval_inner(Checker *c, Frame *f, const Node *n)
     case NODE_NEXT:
     case NODE_GRAD: return lift(c, f, n, "y");
     case NODE_ELLIPSIS: error_in(c, f, n->span, "'...' stands for further axes: only between brackets"); return val_error();
+    case NODE_REDUCED: error_in(c, f, n->span, "a range is written where an index begins: on the left, y[k in 8] = ..., or in a reduction"); return val_error();
     case NODE_ARG: error_in(c, f, n->span, "'%s' is a setting, and nothing here has settings", n->text); return val_error();
     default: bug("eval met node kind %d", n->kind);
     }

@@ -51,6 +51,8 @@ static bool merge_shape(Checker *c, Frame *f, Elem *el, Tensor *t, const Node *n
             have[i] = el->implied[i]->size;
         Mark marks[2] = {{n->span, sizes_text(c, rank, size)}, {el->implied_at, sizes_text(c, el->nimplicit, have)}};
         error_marks_in(c, f, n->span, marks, 2, "shapes differ: this is %s, what stands before is %s", marks[0].label, marks[1].label);
+        if (rank && el->nimplicit)
+            help("an equation says which elements meet: z[c, h, w] = x[c, h, w] * a[c]");
     }
     return same;
 }

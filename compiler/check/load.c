@@ -224,7 +224,6 @@ static bool in_bounds(Checker *c, Frame *f, const Expr *sub, const Tensor *t, in
     return false;
 }
 
-/* random[c, ...]: a number of its own for every sample and every value of the indices. */
 /* Two places where an index stands alone must agree. */
 static bool same_range(Checker *c, Frame *f, const Elem *el, const Node *sub, int64_t size)
 {
@@ -240,11 +239,13 @@ static bool same_range(Checker *c, Frame *f, const Elem *el, const Node *sub, in
                          {el->index[i].from, arena_print(c->arena, "%lld", (long long)e->index->size)}};
         error_marks_in(c, f, sub->span, marks, 2, "the index '%s' runs over %lld places here, but over %lld there", sub->text,
                        (long long)size, (long long)e->index->size);
+        help("x?[...] may be read in part, or beyond its end");
         return false;
     }
     return true;
 }
 
+/* random[c, ...]: a number of its own for every sample and every value of the indices. */
 static Expr *random_element(Checker *c, Frame *f, Elem *el, const Node *n)
 {
     Expr *at = expr_number(c->arena, 0), *part[MAX_BOX];

@@ -37,7 +37,7 @@ Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const ch
     return v;
 }
 
-static bool same_shape(const Tensor *a, const Tensor *b)
+bool same_shape(const Tensor *a, const Tensor *b)
 {
     return a->rank == b->rank && memcmp(a->size, b->size, (size_t)a->rank * sizeof *a->size) == 0;
 }

@@ -238,6 +238,8 @@ void help_shapes(Checker *c, const Frame *body)
 
     if ((rank == 1) != (other == 1) && rank && other && size[0][0] == size[1][0])
         help_with(c, "spread", NULL);
+    if (rank && rank != other && elements(rank, size[0]) == elements(other, size[1]))
+        help_with(c, "reshape", (const char *[]){shape_text(c, f, t[1])});
     if (rank < 2 || rank != other)
         return;
     for (int i = 0; i < rank; i++)

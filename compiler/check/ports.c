@@ -81,6 +81,19 @@ static void note_from_data(Val input, Span port)
         note_at(at, "from the data");
 }
 
+/* A capital of a header that is an option or a constant of the file: where it got its value. */
+static bool note_constant(Checker *c, const Node *n)
+{
+    for (int i = 0; n->kind == NODE_NAME && i < c->globals.n; i++) {
+        const Bind *b = &c->globals.at[i];
+        if (strcmp(b->name, n->text) != 0 || b->val.kind != VAL_NUMBER)
+            continue;
+        note_at(b->span, "%s is %s", n->text, number_text(c->arena, b->val.number));
+        return true;
+    }
+    return false;
+}
+
 /* The input has not the size that the port says, or that another input has given to the same letter. */
 static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, const Node *port, const Node *n, Val input, const Node *at)
 {
@@ -103,7 +116,7 @@ static bool size_differs(Checker *c, Frame *f, Frame *body, const Def *def, cons
             note_from_data(input, at->span);
         else if (b && !other)
             note_at(b->span, "%s is %s", n->text, number_text(c->arena, b->val.number));
-        else if (def->node->flag != DEFINE_MODEL && !in_library(n->span))
+        else if (!in_library(n->span) && !note_constant(c, n))
             note_at(n->span, "defined here");
     }
     return false;
@@ -141,7 +154,7 @@ static bool bind_dots(Checker *c, Frame *body, int n, const int64_t *size)
     if (same || (elements(n, size) == 1 && elements(body->ndots, body->dots) == 1))
         return true;
     bool called = body->call && body->call->kind == NODE_CALL && body->inputs[0].span.start >= body->call->span.start; /* add(x, y) */
-    error_inputs(c, body, "the %s have different shapes", called ? "inputs" : "branches");
+    error_inputs(c, body, "the %s have different shapes", c->in_loss || c->metric || called ? "inputs" : "branches");
     help_shapes(c, body);
     return false;
 }
@@ -269,6 +282,8 @@ Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, 
 
     if (r->graph == c->graph)
         return val_tensor(r->tensor, field.span);
+    if (c->transform && !classes && r->classes > 0) /* label == 3: a class is its number there */
+        classes = r->classes;
     double count = 1;
     for (int i = 0; i < rank; i++)
         count *= (double)size[i];
@@ -286,6 +301,8 @@ Val field_value(Checker *c, Frame *f, Val field, int rank, const int64_t *size, 
                  field_kind(c, classes, rank, size));
         if (r->classes > 0 && classes > 0)
             help("an output of %d numbers has one for each class", r->classes);
+        else if (r->classes > 0)
+            help("in the data section, %s = 1 * %s makes a number of the class", r->name, r->name);
         return val_error();
     }
     for (int i = 0; i < r->rank; i++)
@@ -345,6 +362,24 @@ static Val field_for_port(Checker *c, Frame *f, Frame *body, const Node *port, V
 
 /* --- all inputs --- */
 
+/* A parameter with leading axes: what runs over these runs over samples, which all have the same. */
+static Val for_each_sample(Checker *c, Frame *f, Val in, Span at)
+{
+    const Tensor *t = in.tensor;
+    Elem el = elem_new(c, f);
+    Index *out[MAX_BOX];
+    Expr *subs[MAX_RANK];
+    int n = 0;
+
+    for (int i = 0; i < el.nambient; i++)
+        out[n++] = el.ambient[i];
+    for (int i = 0; i < t->rank; i++) {
+        out[n] = index_new(c->arena, "i", t->size[i]);
+        subs[i] = expr_index(c->arena, out[n++]);
+    }
+    return val_tensor(materialise(c, f, "each", EQ_MAP, expr_load(c->arena, in.tensor, subs, false), n, out, at), in.span);
+}
+
 bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *inputs, const Node *at)
 {
     const Node *ports = def_part(def, NODE_PORTS, 0);
@@ -365,6 +400,8 @@ bool bind_inputs(Checker *c, Frame *f, Frame *body, const Def *def, int n, Val *
             return false;
         }
         int e = port_extra(f, ports->child[i], inputs[i]);
+        if (e > 0 && !inputs[i].tensor->batched && c->graph->batch)
+            inputs[i] = for_each_sample(c, f, inputs[i], at->span);
         if (e == 0 && extra > 0 && port_any(ports->child[i]) && sample_rank(f, inputs[i].tensor) >= extra)
             e = extra;
         if (e < 0 || (e > 0 && !inputs[i].tensor->batched)) {

@@ -24,17 +24,10 @@ Expr *batch_guard(Checker *c, const Elem *el, Expr *e, double otherwise)
     return expr_op(c->arena, "select", real, e, expr_number(c->arena, otherwise));
 }
 
-static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body, int64_t *size, Span *where)
+bool written_size(Checker *c, Frame *f, const Node *r, int64_t *size)
 {
-    *where = NOWHERE;
-    if (!r->n || !r->child[0]) {
-        if (find_range(c, f, body, r->text, false, where, size))
-            return true;
-        error_in(c, f, r->span, "nothing gives the index '%s' its range: it stands alone in no subscript", r->text);
-        help("write its range: %s in N", r->text);
-        return false;
-    }
     Val v = eval(c, f, r->child[0]);
+
     if (v.kind == VAL_RANGE && v.number == 0)
         v = val_number(v.until);
     else if (v.kind == VAL_RANGE) {
@@ -42,6 +35,18 @@ static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body,
         return false;
     }
     return want_size(c, f, r->child[0], v, size);
+}
+
+static bool reduced_range(Checker *c, Frame *f, const Node *r, const Node *body, int64_t *size, Span *where)
+{
+    *where = NOWHERE;
+    if (r->n && r->child[0])
+        return written_size(c, f, r, size);
+    if (find_range(c, f, body, r->text, false, where, size))
+        return true;
+    error_in(c, f, r->span, "nothing gives the index '%s' its range: it stands alone in no subscript", r->text);
+    help("write its range: %s in N", r->text);
+    return false;
 }
 
 static bool open_ellipsis(Checker *c, Frame *f, const Node *n, Reduced *r)

@@ -382,6 +382,8 @@ Expr *element_value(Checker *c, Frame *f, Elem *el, const Node *n, Val v);
 
 /* --- reduce.c --- */
 Expr *reduce(Checker *c, Frame *f, Elem *el, const Node *n);
+/* `k in 8` or `k in 0..8`: how many places that is. */
+bool written_size(Checker *c, Frame *f, const Node *r, int64_t *size);
 /* The operand of a plain sum, max ... that may stand directly as an equation (not over the batch, no mean, no
  * softmax), with its kind; *plain false and NULL when n is none. */
 Expr *reduce_direct(Checker *c, Frame *f, Elem *el, const Node *n, How *how, bool *plain);
@@ -485,6 +487,7 @@ Frame *train_scope(Checker *c, const Results *r);
 Val train_value(Checker *c, Frame *f, const Node *n, const char *space, const char *name);
 /* Loss and metrics in step, eval and report; gives the loss to differentiate, or NULL, and their scope. */
 Tensor *build_loss(Checker *c, const Node *train, const Results *r, Frame **scope);
+bool same_shape(const Tensor *a, const Tensor *b);
 /* Several results of a metric, one beside the other: their names are headings then. */
 Val metric_table(Checker *c, Frame *f, Val results);
 

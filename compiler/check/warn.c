@@ -181,11 +181,20 @@ void shape_checked(Checker *c, const Tensor *t)
             c->made.at[i].rows = false;
 }
 
+/* The same mention, met with another shape before. */
+static bool said_before(const Checker *c, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (c->made.at[i].rows && c->made.at[i].value->node == c->made.at[n].value->node)
+            return true;
+    return false;
+}
+
 void warn_rows(Checker *c)
 {
     for (int i = 0; i < c->made.n; i++) {
         const Applied *a = &c->made.at[i];
-        if (!a->rows)
+        if (!a->rows || said_before(c, i))
             continue;
         int rank = sample_rank(NULL, a->in);
         const int64_t *size = sample_size(NULL, a->in);
@@ -203,6 +212,8 @@ void warn_twice(Checker *c, const Applied *last, const Node *loss, Tensor *z)
     Val in = val_tensor(z, NOWHERE), layer = {.kind = VAL_LAYER, .layer = (LayerVal *)last->value};
     Text name = {.arena = c->arena};
 
+    if (!last->in || !same_shape(last->in, z)) /* it could not be applied again */
+        return;
     f->path = "twice";
     Val out = apply(c, f, layer, 1, &in, last->value->node);
     if (out.kind != VAL_TENSOR || !same_function(c, z, out.tensor, predicted_of(c, z)))

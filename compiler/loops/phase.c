@@ -27,6 +27,7 @@ typedef struct Queue {
     int early;    /* how many that are not late have not run yet */
     int taken;      /* of these in the phase that is being filled */
     double touched; /* by that phase: bytes of one block */
+    bool stuck;     /* nothing could run without what is early */
     bool *in_block; /* by storage id: kernels meet it at their own block only, so it may live in one phase */
 } Queue;
 
@@ -189,12 +190,12 @@ static bool grows(const Kernel *k)
 }
 
 /* Makes much of little, and whoever waits for it also waits for what cannot run yet: memory is better spent later, when
- * all is there. Of those that wait the first in order waits for nothing else, so something can always run. */
+ * all is there. But not when nothing else can run: what cannot run yet may do so in turn with one that waits for this. */
 static bool is_early(const Queue *o, int i)
 {
     const Node *x = &o->node[i];
 
-    if (x->after.n == 0 || !grows(x->k))
+    if (o->stuck || x->after.n == 0 || !grows(x->k))
         return false;
     for (int j = 0; j < x->after.n; j++) {
         const Node *y = &o->node[x->after.at[j]];
@@ -448,8 +449,9 @@ void phases_make(Build *b)
         left -= fill_phase(&o, PHASE_SERIAL);
         left -= fill_phase(&o, PHASE_TASKS); /* before blocks: then no block waits halfway */
         left -= fill_phase(&o, PHASE_BLOCKS);
-        if (left == before)
+        if (left == before && o.stuck)
             bug("kernels of graph %s wait for each other", b->graph->name);
+        o.stuck = left == before;
     }
     find_homes(&o);
     find_lives(b);

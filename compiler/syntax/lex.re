@@ -134,7 +134,10 @@ again:
         while (strchr("0123456789_", *e))
             e++;
         error_at(span_of(x, s, x->cur), "'%.*s' is neither a number nor a name", (int)(x->cur - s), (const char *)s);
-        help("a product is written %.*s * %.*s", (int)(e - s), (const char *)s, (int)(x->cur - e), (const char *)e);
+        if (*e == 'x' && x->cur - e > 1)
+            help("sizes with names stand in brackets: image[3, height, width]");
+        else
+            help("a product is written %.*s * %.*s", (int)(e - s), (const char *)s, (int)(x->cur - e), (const char *)e);
         KIND(T_NUMBER);
     }
     ["] ([^"\\\n\x00] | "\\" [^\n\x00])* ["] { t->text = string_value(x, s + 1, x->cur - 1); KIND(T_STRING); }

@@ -13,6 +13,7 @@ typedef struct Parser {
     Span all; /* the whole file */
     Lexer *lexer;
     Token before; /* the token before the present one */
+    Token reducer; /* the last reduction of the statement */
     Node *tree;
     bool too_deep; /* said once */
 } Parser;

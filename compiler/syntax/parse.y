@@ -22,6 +22,7 @@
 %type stmts {Nodes}
 %type settings {Nodes}
 %type exprs {Nodes}
+%type subs {Nodes}
 %type idlist {Nodes}
 %type args {Nodes}
 %type kind {Token}
@@ -189,12 +190,17 @@ postfix(A) ::= primary(A).
 postfix(A) ::= postfix(F) LP RP(R).           { A = make_postfix(p, NODE_CALL, F, (Nodes){0}, R, 0); }
 postfix(A) ::= postfix(F) LP args(E) opt_comma RP(R).
                                               { A = make_postfix(p, NODE_CALL, F, E, R, 0); }
-postfix(A) ::= postfix(F) LB exprs(E) opt_comma RB(R).
+postfix(A) ::= postfix(F) LB subs(E) opt_comma RB(R).
                                               { A = make_postfix(p, NODE_SUBSCRIPT, F, E, R, 0); }
 // x?[i + p] reads 0 outside
 postfix(A) ::= postfix(F) QLB exprs(E) opt_comma RB(R).
                                               { A = make_postfix(p, NODE_SUBSCRIPT, F, E, R, 1); }
 postfix(A) ::= postfix(F) DOT ID(N).          { A = make_member(p, F, N); }
+subs(A) ::= sub(E).                           { A = (Nodes){0}; add(p, &A, E); }
+subs(A) ::= subs(A) COMMA sub(E).             { add(p, &A, E); }
+sub(A) ::= expr(A).
+// y[k in 8] = e
+sub(A) ::= ID(N) IN expr(E).                  { A = make_named(p, NODE_REDUCED, N, N, 1, E); }
 args(A) ::= arg(E).                           { A = (Nodes){0}; add(p, &A, E); }
 args(A) ::= args(A) COMMA arg(E).             { add(p, &A, E); }
 arg(A) ::= expr(A).
@@ -339,6 +345,14 @@ static bool same_line(Token a, Token b)
     return !memchr(text + a.span.end, '\n', (size_t)(b.span.start - a.span.end));
 }
 
+/* `mean[K]` as a port, `all[t] + ...`, `max[0]`: a reduction's name for something else. */
+static bool takes_reducer(const Parser *p, const yyParser *y, Token t)
+{
+    bool port = t.kind == T_REDUCER && fits(y, T_ID), operand = p->before.kind == T_RB && fits(y, T_REDUCER);
+
+    return port || (p->reducer.text && (operand || (fits(y, T_ELLIPSIS) && fits(y, T_ID) && !fits(y, T_NUMBER))));
+}
+
 /* What people of other languages mean. */
 static void advise(const Parser *p, const yyParser *y, Token t)
 {
@@ -358,7 +372,9 @@ static void advise(const Parser *p, const yyParser *y, Token t)
             help("%s", table[i].advice);
             return;
         }
-    if (t.kind == T_ASSIGN && fits(y, T_REL))
+    if (takes_reducer(p, y, t))
+        help("'%s' before '[' is a reduction: a tensor needs another name", t.kind == T_REDUCER ? t.text : p->reducer.text);
+    else if (t.kind == T_ASSIGN && fits(y, T_REL))
         help("equality is written ==");
     else if (p->before.kind == T_NUMBER && t.kind == T_ID)
         help("a duration has epochs, steps, samples, seconds, minutes or hours after its number; a product is written a * b");
@@ -368,6 +384,8 @@ static void advise(const Parser *p, const yyParser *y, Token t)
         help("a setting is written name = value");
     else if (t.kind == T_IDIV && fits(y, T_MODEL))
         help("a comment begins with #");
+    else if (t.kind == T_ID && t.text[0] == 'x' && fits(y, T_STAR) && p->before.kind != T_RP)
+        help("sizes with names are a list: (C, H * W), or [C, H, W] in a header; a product is written a * b");
     else if (t.kind == T_ID && fits(y, T_STAR) && same_line(p->before, t))
         help("what is applied stands after '->': x -> f; a product is written a * b");
     else if (t.kind == T_NL && fits(y, T_TILDE))
@@ -457,6 +475,8 @@ Node *parse(Arena *a, int file)
         if (t.kind == T_NL && y.yytos->major == T_NL)
             y.yyerrcnt = -1; /* a new line: its errors are news */
         p->before = t;
+        if (t.kind == T_REDUCER || t.kind == T_NL)
+            p->reducer = t.kind == T_REDUCER ? t : (Token){0};
     }
     ParseFinalize(&y);
     return p->tree && !p->too_deep ? p->tree : make_list(p, NODE_FILE, p->all, (Nodes){0});

@@ -366,6 +366,8 @@ def shapes():
         w.layer(f"bilinear({n})", draw(2, *s), lambda x: F.interpolate(x, scale_factor=n, mode="bilinear", align_corners=False))
     for p in [(0, 1, 2, 3), (1, 0, 2, 3), (3, 1, 0, 2), (2, 3, 1, 0)]:
         w.layer("permute(%d, %d, %d, %d)" % p, draw(2, 2, 3, 4, 5), lambda x: x.permute(0, *[1 + k for k in p]) * 1)
+    for s, n in [((4, 1, 2), 2), ((9, 2, 1), 3), ((8, 3, 2), 2), ((3, 2, 2), 1)]:
+        w.layer(f"pixel_shuffle({n})", draw(2, *s), lambda x: F.pixel_shuffle(x, n))
 
 
 # ---- activations

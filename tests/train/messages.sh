@@ -94,5 +94,35 @@ check "void: the same figures" same_weights
 check "void: another label" fails "it wants classes from 0 to one less than it has outputs, or the one to ignore, but the data has others" \
     ./void --data wrong.csv
 
+# Words: classes that go in. Nobody reads beyond the table of their vectors.
+npy() { # npy SHAPE BYTES: a file of NumPy's, version 1, of bytes
+    local dictionary="{'descr': '|u1', 'fortran_order': False, 'shape': ($1), }"
+    printf '\x93NUMPY\x01\x00'"\\x$(printf %02x ${#dictionary})"'\x00%s'"$2" "$dictionary"
+}
+cat >words.nn <<'END'
+data words = npy("words.npy", "kinds.npy")
+layer embed(D) of word: class(V) -> y[D] {
+    param table[V, D] ~ normal
+    y[d] = table[word, d]
+}
+model Words of x: class(4)[2] = x -> embed(3) -> flatten -> dense(2)
+train Words on words {
+    loss      = cross_entropy
+    optimizer = adam(lr = 0.1)
+    epochs    = 50
+    metrics   = accuracy
+}
+END
+npy '4, 2' '\x00\x01\x01\x02\x02\x03\x03\x00' >words.npy
+npy '4, 2' '\x00\x01\x01\x02\x02\x03\x04\x00' >more.npy
+npy '4,' '\x00\x00\x01\x01' >kinds.npy
+printf '%s\n' a,b 2,3 >row.csv
+printf '%s\n' a,b 2,4 >beyond.csv
+check "words: nnc" "$nnc" words.nn -o words
+check "words: learned" ./words
+check "words: a row" prints "row 1" sh -c "./words predict row.csv | sed -n 's/^1,/row 1: /p'"
+check "words: too many" fails "x has 4 classes in the model, but 5 in the data" ./words --data x=more.npy
+check "words: a row beyond" fails "x has 4 classes in the model, but 5 in the data" ./words predict beyond.csv
+
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

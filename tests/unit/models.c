@@ -74,6 +74,31 @@ static const struct {
      "    x -> conv(5, 3) -> batchnorm -> relu -> maxpool(2, stride = 1) -> flatten -> dense(300) -> batchnorm -> relu -> dense(4)\n}\n"
      "train M on d { loss = cross_entropy\noptimizer = sgd(lr = 0.1, momentum = 0.9, nesterov = true, decay = 1e-3)\n"
      "    clip = value(0.5)\nbatch = 40 }\n"},
+    {"words, waves and graphs",
+     "data d = npy(\"x\", \"y\")\n"
+     "layer embed(D) of word: class(V) -> y[D] {\n    param table[V, D] ~ normal\n    y[d] = table[word, d]\n}\n"
+     "model M of x: class(9)[6], label[4, 6] {\n"
+     "    param knots[6, 5] ~ normal\n"
+     "    waves[k in 4, t in 6] = sin(2^k * t / 6)\n"
+     "    h = x -> embed(8) -> dense(5)\n"
+     "    a[t, s] = softmax[s] sum[c] h[t, c] * h[s, c]\n"
+     "    z = knots -> dense(5) -> layernorm\n"
+     "    p[t, c] = h[t, c] + sum[s] a[t, s] * z[s, c]\n"
+     "    q = p -> dense(4) -> permute(1, 0)\n"
+     "    q + waves + 0.1 * gaussian(q)\n}\n"
+     "train M on d { loss = mse\noptimizer = adam\nbatch = 20 }\n"},
+    {"pixels from channels, a last layer of two inputs",
+     "data d = npy(\"x\", \"y\")\n"
+     "layer between of a[C], b[C] -> y[C] { y[c] = a[c] * b[c] }\n"
+     "model M of x: 2x4x3, label: class(5) {\n"
+     "    h = x -> conv(12, 3, pad = same) -> pixel_shuffle(2) -> relu -> flatten\n"
+     "    a, b = h -> [dense(5), dense(5)]\n"
+     "    between(a, b)\n}\n"
+     "train M on d { loss = cross_entropy\noptimizer = sgd(lr = 0.1)\nbatch = 18\nmetrics = accuracy }\n"},
+    {"a maximum early, and a sum in turn with what comes before it",
+     "layer left = conv(1024, 1, stride = 2, bias = false) -> batchnorm\n"
+     "layer right = relu -> conv(1024, 1, bias = false) -> batchnorm -> maxpool(3, stride = 2, pad = 1)\n"
+     "model M of x: 16x5x5 = x -> [left, right] -> add\n"},
     {"along a line",
      "data d = npy(\"x\", \"y\")\n"
      "model M of x: 2x40, label: class(2) {\n"

@@ -258,6 +258,15 @@ static const struct { const char *source, *news; } wrong[] = {
     {"x = \"abc", "t.nn:1:5: error: this text does not end; its closing \" is missing\n"},
     {"x = \"a\\qb\"", "t.nn:1:7: error: a string knows only \\n, \\t, \\\" and \\\\\n  help: a path is written with /\n"},
     {"x = 3abc", "t.nn:1:5: error: '3abc' is neither a number nor a name\n  help: a product is written 3 * abc\n"},
+    {"x = 3xsize", "t.nn:1:5: error: '3xsize' is neither a number nor a name\n  help: sizes with names stand in brackets: image[3, height, width]\n"},
+    {"x = f(C x D)", "t.nn:1:9: error: expected '=', ',', ')' or an operator, but found 'x'\n"
+                     "  help: sizes with names are a list: (C, H * W), or [C, H, W] in a header; a product is written a * b\n"},
+    {"layer l of mean[K] = a", "t.nn:1:12: error: expected a name, but found 'mean'\n"
+                               "  help: 'mean' before '[' is a reduction: a tensor needs another name\n"},
+    {"layer l {\n y = all[t] + 1\n}", "t.nn:2:13: error: expected an expression, but found '+'\n"
+                                      "  help: 'all' before '[' is a reduction: a tensor needs another name\n"},
+    {"layer l {\n y = max[0]\n}", "t.nn:2:10: error: expected a name or '...', but found '0'\n"
+                                   "  help: 'max' before '[' is a reduction: a tensor needs another name\n"},
     {"x = 1e999", "t.nn:1:5: error: this number is too large\n"},
     {"x = a \xE2\x86\x92 b", "t.nn:1:7: error: '\xE2\x86\x92' is not a sign of the language; write ->\n"},
     {"x = \"\xC3\xA9\" 2", "t.nn:1:9: error: expected the end of the line or an operator, but found '2'\n"},
