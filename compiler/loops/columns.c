@@ -111,7 +111,7 @@ static void add_column(Columns *c, int64_t *at)
     c->list.at[k] = (Column){.at = at};
 }
 
-/* The texts of a token in all forms, or NULL if they are the same. */
+/* The texts of a token in all forms, floats as doubles of the same value; or NULL if they are the same. */
 static const char **reals(const Columns *c, Form *const *forms, int token)
 {
     const char **text = NEW_ARRAY(c->arena, const char *, c->forms);
@@ -119,7 +119,7 @@ static const char **reals(const Columns *c, Form *const *forms, int token)
 
     for (int i = 0; i < c->forms; i++) {
         const Token *t = &forms[i]->tokens.at[token];
-        text[i] = arena_copy(c->arena, t->s, (size_t)t->n);
+        text[i] = arena_print(c->arena, "%s%.*s", *t->type ? "(double)" : "", t->n, t->s);
         differ = differ || strcmp(text[0], text[i]) != 0;
     }
     return differ ? text : NULL;
@@ -285,7 +285,7 @@ const char *columns_text(const Columns *c, Form *const *forms)
         const int64_t *at = t->kind == TOKEN_NUMBER && !named ? numbers(c->arena, forms, c->forms, k) : NULL;
         const char **text = t->kind == TOKEN_REAL ? reals(c, forms, k) : NULL;
         if (text)
-            text_print(&body, "real%d", real_place(c, text));
+            text_print(&body, "%sreal%d", t->type, real_place(c, text));
         else if (named)
             text_print(&body, "%s%s", t->type, c->named.at[named_place(c, token_texts(c->arena, forms, c->forms, k))].text);
         else if (!at || all_equal(at, c->forms))

@@ -39,10 +39,10 @@ static bool number_type(Token *t)
     return digits < 10 && (rest == 0 || (rest >= 2 && strncmp(t->s + digits, ".0f", (size_t)rest) == 0));
 }
 
-/* A double that is no whole number. */
-static bool is_double(const Token *t)
+/* A double or float that is no whole number. */
+static bool is_real(const Token *t)
 {
-    return t->kind == TOKEN_TEXT && isdigit((unsigned char)*t->s) && memchr(t->s, '.', (size_t)t->n) && t->s[t->n - 1] != 'f';
+    return t->kind == TOKEN_TEXT && isdigit((unsigned char)*t->s) && memchr(t->s, '.', (size_t)t->n);
 }
 
 static bool is_parameter(const Form *f, const char *s, int n)
@@ -144,7 +144,7 @@ static void make_skeleton(Arena *a, Form *f, const Tokens *declared)
         else if (t->kind == TOKEN_NAME)
             text_print(&f->skeleton, "$%d", name_number(a, &met, t));
         else if (t->kind == TOKEN_REAL)
-            text_print(&f->skeleton, "~");
+            text_print(&f->skeleton, "~%s", t->type);
         else
             text_print(&f->skeleton, "#%s", t->type);
     }
@@ -184,8 +184,10 @@ void form_read(Arena *a, Form *f, const char *text, bool fixed)
         f->odd |= t.length && t.named;
         if (t.kind == TOKEN_NUMBER && fixed && (head || inside || tile))
             t.kind = TOKEN_TEXT;
-        if (fixed && is_double(&t))
+        if (fixed && is_real(&t)) {
             t.kind = TOKEN_REAL;
+            t.type = t.s[t.n - 1] == 'f' ? "(float)" : "";
+        }
         if (t.kind == TOKEN_NAME && token_is(&last, "*") && before.kind == TOKEN_NUMBER && is_declared(&steps, &t))
             f->tokens.at[number].step = true;
         if (t.kind == TOKEN_NUMBER)

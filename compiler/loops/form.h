@@ -10,7 +10,8 @@ typedef struct Token {
     TokenKind kind;
     const char *s;
     int n;
-    const char *type; /* of a number: "", or what it is converted to, "(float)" or "(double)" */
+    const char *type; /* of a number: "", or what it is converted to, "(float)" or "(double)"; parameters are whole numbers
+                       * and doubles */
     bool named;       /* a number that is a parameter, or computed from some: size0, (2 * size0 + 1) */
     bool step;        /* a number that the step of an unrolled loop is multiplied with */
     bool length;      /* a number between the brackets of a declaration */
@@ -29,7 +30,7 @@ typedef struct Form {
 } Form;
 
 /* With `fixed`, numbers that the C compiler must know stay in the text: lengths of arrays, ends of unrolled loops, and the
- * first arguments of a tile; and other doubles than whole numbers are taken out of it. */
+ * first arguments of a tile; and other doubles and floats than whole numbers are taken out of it. */
 void form_read(Arena *a, Form *f, const char *text, bool fixed);
 /* The body of a function, "(const float *x, long size0)\n{ ...". Its parameters that are numbers are left out of its head and
  * are numbers in the text, and so is what is computed from them. */
@@ -59,7 +60,7 @@ typedef struct Columns {
     int forms;
     int64_t most; /* y = a * x + b is no chance if b is not larger */
     LIST(Column) list; /* that differ somewhere, each once; from small numbers to large ones: strides follow from sizes */
-    LIST(const char **) reals; /* likewise doubles: their texts, by form; called real0, real1 ... */
+    LIST(const char **) reals; /* likewise what is no whole number: its texts as a double, by form; called real0, real1 ... */
     LIST(Named) named;         /* numbers that are parameters of some forms: texts */
 } Columns;
 

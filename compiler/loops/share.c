@@ -77,6 +77,8 @@ static const char *call_shared(Arena *a, const char *body, const Function *tile)
         text_add(&t, call + strlen(name) - 1, (size_t)(end - call) - strlen(name) + 1);
         for (int i = 0; i < tile->nsizes; i++)
             text_print(&t, ", %lld", (long long)tile->size[i]);
+        for (int i = 0; i < tile->nreals; i++)
+            text_print(&t, ", %s", tile->real[i]);
         body = end;
     }
     text_print(&t, "%s", body);

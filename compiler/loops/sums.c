@@ -99,10 +99,15 @@ static void print_together(Nest *n)
 
     if (sums < rows * LANES || sums_most(n->c) % LANES)
         line(&n->out, n->depth, "NN_UNROLL for (int l = %d; l < %d; l++) %s[l] = nn_set(0.0f);", sums, rows * LANES, n->sum);
-    line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
-    line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);
     at = arena_print(n->b->arena, "%s[%s]", name, at);
-    total = arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n));
+    if (sums_most(n->c) <= LANES) {
+        line(&n->out, n->depth, "const nn_v %s = nn_sum16(%s);", total, n->sum);
+        total = arena_print(n->b->arena, "%s[%s]", total, sum_number(n));
+    } else {
+        line(&n->out, n->depth, "nn_v %s[%d];", total, rows);
+        line(&n->out, n->depth, "NN_UNROLL for (int l = 0; l < %d; l++) %s[l] = nn_sum16(%s + 16 * l);", rows, total, n->sum);
+        total = arena_print(n->b->arena, "%s[(%s) / 16][(%s) %% 16]", total, sum_number(n), sum_number(n));
+    }
     sums_over_tile(n, "%s = %s;", at, with_strips_before(n, at, total));
 }
 
