@@ -50,7 +50,8 @@ const Pass passes[] = {
     {"single",   run_single, NULL,           SHOW_GRAPH, true,  "predict once more, for one sample: no batch axis"},
     {"channels", NULL,      graph_channels,  SHOW_GRAPH, true,  "in that, channels are the last axis of pictures and weights"},
     {"winograd", NULL,      graph_winograd,  SHOW_GRAPH, true,  "3 x 3 windows with fewer multiplications"},
-    {"derive",   run_derive, NULL,           SHOW_GRAPH, true,  "of that, what follows from weights alone is made when they are loaded"},
+    {"panels",   NULL,      graph_panels,    SHOW_GRAPH, true,  "its weights, sixteen channels after sixteen"},
+    {"derive",   run_derive, NULL,           SHOW_GRAPH, true,  "for that, what follows from weights alone is made when they are loaded"},
     {"loops",    run_loops, NULL,            SHOW_LOOPS, false, "equations to loop nests: lanes, tiles, threads"},
     {"plan",     run_plan,  NULL,            SHOW_PLAN,  false, "a place in memory for every buffer"},
 };

@@ -20,7 +20,7 @@ typedef struct Channels {
     Graph *g;
     Arena *arena;
     int *last;      /* by tensor id: the axis that is to be the last, or UNKNOWN, STAYS */
-    bool *weights;  /* by tensor id: follows from parameters and states alone */
+    const bool *weights; /* by tensor id: follows from parameters and states alone */
     bool changed;
     unsigned walk;
     LIST(Equation *) done;
@@ -124,32 +124,6 @@ static void part_all_flat(Channels *s)
 }
 
 /* --- which axes are channels --- */
-
-typedef struct Weights {
-    const Channels *s;
-    bool only; /* nothing else is read */
-} Weights;
-
-static void note_other(const Expr *load, void *user)
-{
-    Weights *w = user;
-    const Tensor *t = load->tensor;
-
-    w->only &= t->role == ROLE_PARAM || t->role == ROLE_STATE || w->s->weights[t->id];
-}
-
-static void find_weights(Channels *s)
-{
-    for (int i = 0; i < s->g->tensors.n; i++) {
-        const Tensor *t = s->g->tensors.at[i];
-        s->weights[i] = t->role == ROLE_PARAM || t->role == ROLE_STATE;
-    }
-    for (int i = 0; i < s->g->equations.n; i++) {
-        Weights w = {s, true};
-        equation_loads(s->g->equations.at[i], note_other, &w);
-        s->weights[s->g->equations.at[i]->out->id] = w.only;
-    }
-}
 
 /* The product that q adds up, of weights and something else: which of them are the weights, or -1. */
 static int weights_of(const Channels *s, const Equation *q)
@@ -380,10 +354,9 @@ void graph_channels(Graph *g)
     part_all_flat(&s);
     int n = g->tensors.n;
     s.last = NEW_ARRAY(g->arena, int, n + 1);
-    s.weights = NEW_ARRAY(g->arena, bool, n + 1);
+    s.weights = graph_weights(g);
     for (int i = 0; i < n; i++)
         s.last[i] = UNKNOWN;
-    find_weights(&s);
     find_all(&s);
     for (int i = 0; i < n; i++)
         if (s.last[i] == g->tensors.at[i]->rank - 1)

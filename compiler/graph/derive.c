@@ -14,17 +14,9 @@ enum { LEAST_NUMBERS = 1024 }; /* fewer are sooner made than looked after */
 
 typedef struct Derive {
     const Graph *g;
-    bool *given;   /* by tensor id: follows from the weights alone */
-    bool *read;    /* by tensor id: by an equation that does not */
-    bool only;     /* the equation at hand reads nothing else */
+    const bool *given; /* by tensor id: follows from the weights alone */
+    bool *read;        /* by tensor id: by an equation that does not */
 } Derive;
-
-static void note_load(const Expr *load, void *user)
-{
-    Derive *d = user;
-
-    d->only &= d->given[load->tensor->id];
-}
 
 static void note_read(const Expr *load, void *user)
 {
@@ -33,32 +25,14 @@ static void note_read(const Expr *load, void *user)
     d->read[load->tensor->id] = true;
 }
 
-static bool draws(const Expr *e, unsigned walk)
-{
-    if (e->walk == walk)
-        return false;
-    ((Expr *)e)->walk = walk;
-    for (int i = 0; i < e->nargs; i++)
-        if (draws(e->args[i], walk))
-            return true;
-    return e->kind == EXPR_RANDOM;
-}
-
 /* Numbers that would be kept. */
 static int64_t find_derived(Derive *d)
 {
     int64_t n = 0;
 
-    for (int i = 0; i < d->g->tensors.n; i++)
-        d->given[i] = d->g->tensors.at[i]->role == ROLE_PARAM || d->g->tensors.at[i]->role == ROLE_STATE;
-    for (int i = 0; i < d->g->equations.n; i++) {
-        const Equation *q = d->g->equations.at[i];
-        d->only = !q->out->wanted && !draws(q->value, expr_walk());
-        equation_loads(q, note_load, d);
-        d->given[q->out->id] = d->only;
-        if (!d->only)
-            equation_loads(q, note_read, d);
-    }
+    for (int i = 0; i < d->g->equations.n; i++)
+        if (!d->given[d->g->equations.at[i]->out->id])
+            equation_loads(d->g->equations.at[i], note_read, d);
     for (int i = 0; i < d->g->tensors.n; i++)
         if (d->given[i] && d->read[i] && d->g->tensors.at[i]->role == ROLE_TEMP)
             n += tensor_count(d->g->tensors.at[i]);
@@ -104,6 +78,20 @@ static Graph *part_graph(Graph *g, const Derive *d, int64_t batch)
     return derive;
 }
 
+/* Who reads a copy reads what was copied: U the weights themselves, whatever the order of their axes. */
+static void read_through(Graph *derive)
+{
+    Equation **copies = NEW_ARRAY(derive->arena, Equation *, derive->tensors.n + 1);
+
+    for (int i = 0; i < derive->equations.n; i++) {
+        Equation *q = derive->equations.at[i];
+        q->value = expr_inline(derive->arena, q->value, copies);
+        if (q->how == EQ_MAP && q->value->kind == EXPR_LOAD && !q->out->wanted && subscripts_plain(q->at, q->out->rank, q->out->size))
+            copies[q->out->id] = q;
+    }
+    graph_drop_dead(derive);
+}
+
 void program_derive(Program *p)
 {
     Graph *g = p->single;
@@ -111,7 +99,7 @@ void program_derive(Program *p)
 
     if (!g)
         return;
-    d.given = NEW_ARRAY(p->arena, bool, g->tensors.n + 1);
+    d.given = graph_weights(g);
     d.read = NEW_ARRAY(p->arena, bool, g->tensors.n + 1);
     if (find_derived(&d) < LEAST_NUMBERS)
         return;
@@ -125,6 +113,5 @@ void program_derive(Program *p)
         memcpy(k.size, t->size, sizeof k.size);
         program_keep(p, k);
     }
-    graph_fuse(p->derive);
-    graph_drop_dead(p->derive);
+    read_through(p->derive);
 }

@@ -271,6 +271,7 @@ void graph_simplify(Graph *g); /* algebra, conditions that ranges decide, equal 
 void graph_hoist(Graph *g);    /* scalar subexpressions without indices get equations of their own (hoist.c) */
 void graph_fuse(Graph *g);     /* maps into their readers, maps into the tails of reductions (fuse.c) */
 void graph_channels(Graph *g); /* of one sample: channels last, and those of the weights (channels.c) */
+void graph_panels(Graph *g);   /* of one sample: weights laid out as sums read them (panels.c) */
 void graph_winograd(Graph *g); /* 3 x 3 windows with fewer multiplications (winograd.c) */
 void graph_drop_dead(Graph *g);/* equations nobody wants (dead.c) */
 /* The graph of one sample without its batch axis, or NULL where samples meet; g stays as it is. (single.c) */

@@ -59,6 +59,8 @@ void drop_single_indices(Graph *g, Equation *q);
  * of which most stay empty is summed into a small tensor first, which q then spreads (the small sum, or NULL). */
 void graph_move_windows(Graph *g);
 Equation *sum_before_spreading(Graph *g, Equation *q);
+/* By tensor id, in the graph's arena: parameters, states, and what follows from them alone. (weights.c) */
+bool *graph_weights(const Graph *g);
 /* The order in which equations are best carried out: scalars and updates of what is kept as soon as they can, but the
  * next value of a tensor after the last reader of the old one, where there is such an order. (order.c) */
 void graph_order(Graph *g);

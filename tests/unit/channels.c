@@ -1,5 +1,5 @@
-/* channels.c -- graphs of one sample: which pictures and weights get their channels last, and that the interpreter says the
- * same; what follows from the weights alone in a graph of its own. */
+/* channels.c -- graphs of one sample: which pictures and weights get their channels last, which weights become panels, and
+ * that the interpreter says the same; what follows from the weights alone in a graph of its own. */
 #include "passes.h"
 
 #include "graph/program.h"
@@ -98,6 +98,62 @@ START_TEST(turned_rows)
 }
 END_TEST
 
+static void panels(Graph *g)
+{
+    g->single = true;
+    graph_panels(g);
+}
+
+START_TEST(parted_rows)
+{
+    static const Row rows[] = {
+        {"a copy, read by one sum with a tail",
+         "param w[48,3]\n"
+         "param bias[48]\n"
+         "input x[5,3]\n"
+         "v[c 3,o 48] = w[o,c]\n"
+         "y[i,o] = max(sum[c] x[i,c] * v[c,o] + bias[o], 0)\n", "y",
+         "v[o1,c,o0] = w[16*o1+o0,c]\n"
+         "y[i,16*o1+o0] = max(sum[c] x[i,c] * v[o1,c,o0] + bias[16*o1+o0], 0)\n"},
+        {"read by two",
+         "param w[32,3]\n"
+         "input x[5,3]\n"
+         "v[c 3,o 32] = w[o,c] + w[o,c]\n"
+         "y[i,o] = sum[c] v[c,o] * x[i,c]\n"
+         "z[o] = sum[c] v[c,o] * x[0,c]\n", "y z",
+         "v[o1,c,o0] = w[16*o1+o0,c] + w[16*o1+o0,c]\n"
+         "y[i,16*o1+o0] = sum[c] v[o1,c,o0] * x[i,c]\n"
+         "z[16*o1+o0] = sum[c] v[o1,c,o0] * x[0,c]\n"},
+        {"read otherwise, too: stays",
+         "param w[32,3]\n"
+         "input x[5,3]\n"
+         "v[c 3,o 32] = w[o,c]\n"
+         "y[i,o] = sum[c] v[c,o] * x[i,c]\n"
+         "z[c,o] = v[c,o] * x[0,c]\n", "y z",
+         "v[c,o] = w[o,c]\n"
+         "y[i,o] = sum[c] v[c,o] * x[i,c]\n"
+         "z[c,o] = v[c,o] * x[0,c]\n"},
+        {"parameters, sixteen channels, and twenty stay",
+         "param w[3,32]\n"
+         "param u[16,3]\n"
+         "param t[20,3]\n"
+         "input x[5,3]\n"
+         "v[c 3,o 16] = u[o,c]\n"
+         "s[c 3,o 20] = t[o,c]\n"
+         "a[i,o] = sum[c] w[c,o] * x[i,c]\n"
+         "b[i,o] = sum[c] v[c,o] * x[i,c]\n"
+         "d[i,o] = sum[c] s[c,o] * x[i,c]\n", "a b d",
+         "v[c,o] = u[o,c]\n"
+         "s[c,o] = t[o,c]\n"
+         "a[i,o] = sum[c] w[c,o] * x[i,c]\n"
+         "b[i,o] = sum[c] v[c,o] * x[i,c]\n"
+         "d[i,o] = sum[c] s[c,o] * x[i,c]\n"},
+    };
+
+    CHECK_ROWS(panels, rows);
+}
+END_TEST
+
 /* --- derive --- */
 
 static const char net[] =
@@ -173,6 +229,7 @@ int main(void)
     TCase *c = tcase_create("one sample");
 
     tcase_add_test(c, turned_rows);
+    tcase_add_test(c, parted_rows);
     tcase_add_test(c, derives);
     tcase_add_test(c, little_stays);
     suite_add_tcase(s, c);
