@@ -120,7 +120,7 @@ typedef struct Kind {
     int uses;        /* of layers like this, also those within others */
     int number;      /* of the macro */
     int n;           /* tensors */
-    size_t length;   /* of the name of the first layer */
+    size_t length;   /* of the name of the first layer that the macro prints */
     LIST(int) first; /* by layer that the macro prints: its first tensor */
 } Kind;
 
@@ -164,7 +164,7 @@ static Kind *kind_of(Table *t, int i, size_t length, int n)
         return t->kinds.at[known];
     names_add(a, &t->descriptions, d.s, t->kinds.n);
     Kind *kind = NEW(a, Kind);
-    *kind = (Kind){.n = n, .length = length};
+    *kind = (Kind){.n = n};
     PUSH(a, t->kinds, kind);
     return kind;
 }
@@ -179,24 +179,32 @@ static Kind *layer_at(Table *t, int i, bool count)
         Kind *kind = n > 1 ? kind_of(t, i, (size_t)(dot - name), n) : NULL;
         if (kind && count)
             kind->uses++;
-        else if (kind && kind->uses >= WORTH)
+        else if (kind && kind->uses >= WORTH) {
+            if (kind->first.n == 0)
+                kind->length = (size_t)(dot - name);
             return kind;
+        }
     }
     return NULL;
 }
 
 static void find_layers(Table *t)
 {
-    t->at = NEW_ARRAY(t->program->arena, Kind *, t->n + 1);
+    Arena *a = t->program->arena;
+
+    t->at = NEW_ARRAY(a, Kind *, t->n + 1);
     for (int i = 0; i < t->n; i++)
         layer_at(t, i, true);
     for (int i = 0; i < t->n; i += t->at[i] ? t->at[i]->n : 1) {
         t->at[i] = layer_at(t, i, false);
-        if (!t->at[i])
-            continue;
-        if (t->at[i]->first.n == 0)
-            t->at[i]->number = t->macros++;
-        PUSH(t->program->arena, t->at[i]->first, i);
+        if (t->at[i])
+            PUSH(a, t->at[i]->first, i);
+    }
+    for (int i = 0; i < t->kinds.n; i++) { /* all others may be within larger layers */
+        Kind *k = t->kinds.at[i];
+        if (k->first.n == 1)
+            t->at[k->first.at[0]] = NULL;
+        k->number = k->first.n > 1 ? t->macros++ : -1;
     }
 }
 
@@ -319,7 +327,7 @@ void print_file_table(Text *t, const Program *p, const Plan *plan)
                   " * rows are longer there. */\nenum { %s_TENSORS = %d };\n",
                upper(t->arena, emit_prefix(t->arena, p)), table.n);
     for (int i = 0; i < table.kinds.n; i++)
-        if (table.kinds.at[i]->first.n > 0)
+        if (table.kinds.at[i]->number >= 0)
             lists[table.kinds.at[i]->number] = print_macro(t, &table, table.kinds.at[i]);
     text_print(t, "static const nn_image_tensor %s_tensors[] = {\n", emit_prefix(t->arena, p));
     print_rows(t, &table, lists);
