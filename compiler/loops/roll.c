@@ -258,19 +258,26 @@ static bool ends_in_number(const char *from, const char *to)
     return s < to && s - from > 3 && strncmp(s - 3, " + ", 3) == 0;
 }
 
-/* The bracket that closes what begins at s. */
-static const char *closing(const char *s)
+/* What ends the place that begins at s: the bracket that closes it, or a comma. */
+static const char *place_end(const char *s)
 {
     for (int deep = 1; *s; s++) {
         deep += *s == '(' || *s == '[';
         deep -= *s == ')' || *s == ']';
-        if (deep == 0)
+        if (deep == 0 || (deep == 1 && *s == ','))
             return s;
     }
     return NULL;
 }
 
-static bool is_load(const char *text, const char *at) { return at - text >= 8 && strncmp(at - 8, "nn_load(", 8) == 0; }
+static bool is_behind(const char *text, const char *at, const char *word)
+{
+    size_t n = strlen(word);
+
+    return (size_t)(at - text) >= n && strncmp(at - n, word, n) == 0;
+}
+
+static bool is_load(const char *text, const char *at) { return is_behind(text, at, "nn_load(") || is_behind(text, at, "nn_load_ahead("); }
 
 /* Places are sums with a number behind them, but for the first one: now that has a zero. */
 static const char *with_zeros(Arena *a, const char *text)
@@ -279,7 +286,7 @@ static const char *with_zeros(Arena *a, const char *text)
     Text t = {.arena = a};
 
     for (const char *at; (at = strpbrk(s, "([")); s = at) {
-        const char *end = closing(++at);
+        const char *end = place_end(++at);
         text_add(&t, s, (size_t)(at - s));
         s = at;
         bool place = at[-1] == '[' || is_load(text, at);
@@ -298,7 +305,7 @@ static const char *without_zeros(Arena *a, const char *s)
     Text t = {.arena = a};
 
     for (const char *zero; (zero = strstr(s, " + 0")); s = zero + 4)
-        text_add(&t, s, (size_t)(zero - s) + (zero[4] == ')' || zero[4] == ']' ? 0 : 4));
+        text_add(&t, s, (size_t)(zero - s) + (zero[4] && strchr(")],", zero[4]) ? 0 : 4));
     text_print(&t, "%s", s);
     return t.s;
 }
