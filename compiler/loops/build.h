@@ -148,6 +148,9 @@ double choose_walk(Choice *c); /* its cycles, with those in which it waits for w
 /* The batch index, exactly: the subscript of axis 0 of a batched tensor in most loads. */
 bool is_batch(const Expr *e);
 
+/* replace.c: the next value of t may take its place */
+bool replaces_in_place(Build *b, const Tensor *t);
+
 /* layout.c */
 void layouts_make(Build *b);
 /* The form of a load's tensor that a kernel with this choice reads, and of its result. */

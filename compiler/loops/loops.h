@@ -5,6 +5,7 @@
  * sizes; a cost estimate chooses the lane and the register tile. There is no convolution or matrix product here.
  *
  *     layout.c  storages: strides, halos, rows, and tensors that are another one's bytes
+ *     replace.c next values in the place of old ones
  *     turn.c    weights copied with another axis last
  *     choose.c  roles of indices, the lane
  *     block.c   sums over samples, of each block by itself
