@@ -40,6 +40,12 @@ static void find_params(Update *u)
         }
 }
 
+/* A sum over all weights is made in parts: what one kernel can read is limited. */
+static Expr *in_parts(Checker *c, int nth, const char *name, Expr *sum)
+{
+    return nth % 32 == 31 ? expr_scalar(c->arena, scalar_tensor(c, name, sum)) : sum;
+}
+
 /* --- before the gradient --- */
 
 static Tensor *with_penalty(Update *u, Tensor *loss)
@@ -68,7 +74,7 @@ static Tensor *with_penalty(Update *u, Tensor *loss)
             Expr *more = expr_scalar(c->arena, t);
             if (u->accumulate > 1) /* once a step, not once for each part of it */
                 more = op2(c, "mul", more, scalar(c, "last"));
-            sum = op2(c, "add", sum, more);
+            sum = in_parts(c, i, "penalty.part", op2(c, "add", sum, more));
         }
         c->element_default = NULL;
         c->applies_default = false;
@@ -119,7 +125,7 @@ static void grad_norm(Update *u)
         const Node at = {.kind = NODE_NAME, .text = "g", .span = NOWHERE};
         Expr *g = elem_load(c, u->scope, &el, u->grad[i], &at);
         Tensor *t = materialise(c, u->scope, "squares", EQ_SUM, op2(c, "mul", g, g), 0, NULL, NOWHERE);
-        sum = op2(c, "add", sum, expr_scalar(c->arena, t));
+        sum = in_parts(c, i, "squares.part", op2(c, "add", sum, expr_scalar(c->arena, t)));
     }
     scalar_tensor(c, "grad_norm", expr_op(c->arena, "sqrt", sum, NULL, NULL));
 }

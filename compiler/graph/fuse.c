@@ -19,7 +19,7 @@
 enum { MAX_WRITTEN = 500 };
 
 /* So often may a cheap map be computed again in the map that reads it. */
-enum { MOST_REPETITIONS = 4 };
+enum { MOST_REPETITIONS = 4, MOST_READ = 64 };
 
 typedef LIST(int) Places; /* positions of equations */
 
@@ -213,11 +213,39 @@ static bool cheap_for_map(const Equation *p, const Equation *q)
     return s.n == 0 || (s.n == 1 && repetition(p, q) <= MOST_REPETITIONS);
 }
 
+/* Tensors that an equation reads: each is a pointer of its kernel. */
+typedef struct Read {
+    const Tensor *tensor[MOST_READ + 1];
+    int n;
+} Read;
+
+static void see_read(const Expr *load, void *user)
+{
+    Read *r = user;
+
+    for (int i = 0; i < r->n; i++)
+        if (r->tensor[i] == load->tensor)
+            return;
+    if (r->n <= MOST_READ)
+        r->tensor[r->n++] = load->tensor;
+}
+
+static bool read_few(const Equation *p, const Equation *q)
+{
+    const Expr *e[] = {p->value, p->tail, q->value, q->tail};
+    Read r = {.n = 0};
+
+    for (int i = 0; i < 4; i++)
+        if (e[i])
+            expr_loads(e[i], see_read, &r);
+    return r.n <= MOST_READ;
+}
+
 static bool fits(const Equation *p, const Equation *q)
 {
     int uses = uses_in(q->value, p->out).n + uses_in(q->tail, p->out).n;
     int written = expr_written(q->value) + (q->tail ? expr_written(q->tail) : 0);
-    return written + (double)uses * expr_written(p->value) + (p->tail ? expr_written(p->tail) : 0) <= MAX_WRITTEN;
+    return written + (double)uses * expr_written(p->value) + (p->tail ? expr_written(p->tail) : 0) <= MAX_WRITTEN && read_few(p, q);
 }
 
 static bool may_inline(const Fuse *f, const Equation *p, const Equation *q)

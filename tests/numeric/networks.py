@@ -166,6 +166,73 @@ def unet(i, c, depth):
     return nn.Sequential(twice(i, c), Join("concat", nn.Identity(), deep), twice(2 * c, c))
 
 
+class Around(nn.Module):
+    """What is given, with the channels of each pixel last."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.layers(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Scale(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(c))
+
+    def forward(self, x):
+        return self.weight * x
+
+
+def convnext(classes):
+    norm = lambda c: nn.LayerNorm(c, eps=1e-6)
+    layers, c = [nn.Conv2d(3, 96, 4, 4), Around(norm(96))], 96
+    for width, n in ((96, 3), (192, 3), (384, 9), (768, 3)):
+        if width != c:
+            layers += [Around(norm(c)), nn.Conv2d(c, width, 2, 2)]
+        c = width
+        layers += [Join("add", nn.Identity(), nn.Sequential(
+            nn.Conv2d(c, c, 7, padding=3, groups=c),
+            Around(norm(c), nn.Linear(c, 4 * c), nn.GELU(), nn.Linear(4 * c, c), Scale(c)))) for _ in range(n)]
+    return nn.Sequential(*layers, pooled(), norm(c), nn.Linear(c, classes))
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.ask, self.say, self.heads = nn.Linear(width, 3 * width), nn.Linear(width, width), heads
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = self.ask(x).reshape(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        return self.say(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, c))
+
+
+class Tokens(nn.Module):
+    def __init__(self, n, width):
+        super().__init__()
+        self.first, self.position = nn.Parameter(torch.zeros(1, width)), nn.Parameter(torch.zeros(n + 1, width))
+
+    def forward(self, x):
+        return torch.cat((self.first.expand(len(x), 1, -1), x.flatten(2).transpose(1, 2)), 1) + self.position
+
+
+class First(nn.Module):
+    def forward(self, x):
+        return x[:, 0]
+
+
+def vit(classes, size, depth=12, width=768, heads=12):
+    norm = lambda: nn.LayerNorm(width, eps=1e-6)
+    block = lambda: nn.Sequential(
+        Join("add", nn.Identity(), nn.Sequential(norm(), Attention(width, heads))),
+        Join("add", nn.Identity(), nn.Sequential(norm(), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))))
+    return nn.Sequential(nn.Conv2d(3, width, 16, 16), Tokens((size // 16) ** 2, width), *[block() for _ in range(depth)],
+                         norm(), First(), nn.Linear(width, classes))
+
+
 class GoogLeNet(nn.Module):
     def __init__(self, classes):
         super().__init__()
@@ -222,6 +289,8 @@ NETWORKS = {
     "resnet50": ("imagenet/resnet50", "size=64", lambda: resnet50(1000), 25557032),
     "densenet121": ("imagenet/densenet121", "size=64", lambda: densenet121(1000), 7978856),
     "googlenet": ("imagenet/googlenet", "size=64", lambda: GoogLeNet(1000), 13004888),
+    "convnext": ("imagenet/convnext", "size=64", lambda: convnext(1000), 28589128),
+    "vit": ("imagenet/vit", "size=64 depth=3", lambda: vit(1000, 64, 3), 22638568),
     "resnet20": ("cifar10/resnet", "mirror=false", lambda: resnet(20), 269722),
     "unet": ("unet/unet", "", lambda: nn.Sequential(unet(1, 8, 3), nn.Conv2d(8, 4, 1)), 121060),
     "plain20": ("cifar10/resnet", "skip=false mirror=false", lambda: resnet(20, False), 269722),
@@ -230,6 +299,7 @@ for _name in list(NETWORKS):  # as published: 224 x 224
     if NETWORKS[_name][0].startswith("imagenet/"):
         _file, _options, _make, _weights = NETWORKS[_name]
         NETWORKS[_name + "-224"] = (_file, " ".join(o for o in _options.split() if not o.startswith("size=")), _make, _weights)
+NETWORKS["vit-224"] = ("imagenet/vit", "", lambda: vit(1000, 224), 86567656)
 
 
 def kept(file, options):

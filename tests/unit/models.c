@@ -95,6 +95,10 @@ static const struct {
      "    a, b = h -> [dense(5), dense(5)]\n"
      "    between(a, b)\n}\n"
      "train M on d { loss = cross_entropy\noptimizer = sgd(lr = 0.1)\nbatch = 18\nmetrics = accuracy }\n"},
+    {"more weights than a kernel reads tensors, together",
+     "data d = npy(\"x\", \"y\")\n"
+     "model M of x[3], label: class(2) = x -> (dense(3) -> tanh) * 70 -> dense(2)\n"
+     "train M on d { loss = cross_entropy\noptimizer = sgd(lr = 0.1)\nclip = norm(1)\npenalty = l2(0.01)\nbatch = 4 }\n"},
     {"a maximum early, and a sum in turn with what comes before it",
      "layer left = conv(1024, 1, stride = 2, bias = false) -> batchnorm\n"
      "layer right = relu -> conv(1024, 1, bias = false) -> batchnorm -> maxpool(3, stride = 2, pad = 1)\n"
