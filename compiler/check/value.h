@@ -499,8 +499,8 @@ Val demanded(Checker *c, Frame *f, Val loss);
 
 /* --- program.c, update.c --- */
 void build_program(Checker *c);
-/* Gradients, penalties, clipping, schedule and optimizer: everything after the loss. */
-/* `prefix` begins the names of what the optimizer keeps: "optimizer."; the rate goes to `settings`. */
+/* Gradients, penalties, clipping, schedule and optimizer: everything after the loss. `prefix` begins the names of what the
+ * optimizer keeps: "optimizer."; the rate goes to `settings`. */
 void build_update(Checker *c, Frame *f, const Node *train, Tensor *loss, const char *prefix, SettingList *settings);
 
 #endif
