@@ -224,6 +224,8 @@ Val eval_pipe(Checker *c, Frame *f, const Node *n)
         return val_error();
     if (!is_layer(b)) {
         error_in(c, f, n->child[1]->span, "expected a layer after '->', found %s", val_kind(c, b));
+        if (b.kind == VAL_FIELD && n->child[1]->kind == NODE_NAME) /* of a file that is not at hand, any name may be one */
+            suggest(c, f, n->child[1]->text);
         return val_error();
     }
     if (is_layer(a))
